@@ -1,0 +1,24 @@
+# Any folder of images, with or without a list of them: data.root is the folder, data.ann_file the list.
+data = dict(root='data/imagenet/train', ann_file='')
+
+# DetCo, figure 2b: two global views as MoCo v2's, two local views as PIRL's jigsaw.
+train_pipeline = [
+    dict(type='detco_mm.DetCoViews'),
+    dict(type='detco_mm.JigsawPatches', grid=3, patch_size=64),
+    dict(type='detco_mm.PackDetCoInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='detco_mm.ImageFolder',
+        data_root={{_base_.data.root}},
+        ann_file={{_base_.data.ann_file}},
+        pipeline=train_pipeline,
+    ),
+)

@@ -1,0 +1,133 @@
+"""ImageFolder: any folder of images, with or without a list of them; labels are not needed and not read."""
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine import fileio
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from detco_mm.registry import DATASETS
+
+#: Suffixes, in lower case, by which a file in the folder is taken for an image.
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm', '.gif', '.jfif', '.jp2')
+
+
+@DATASETS.register_module()
+class ImageFolder(BaseDataset):
+    """Images below a folder, at any depth, in sorted order.
+
+    Args:
+        data_root: The folder.
+        ann_file: Optional, relative to ``data_root``: a text file with one relative path a line (a class index
+            behind it is ignored), or a COCO ``.json``, whose ``images`` are taken. Without it the folder is searched.
+        data_prefix: ``img_path`` is the subfolder of ``data_root`` that holds the images.
+        extensions: Suffixes of images, in any case; for the search alone.
+        max_refetch: How many other images to try when one cannot be decoded. If a half of all images were
+            broken, 100 in a row would be so once in 10^30 tries.
+        **kwargs: Those of MMEngine's BaseDataset: ``pipeline``, ``indices``, ``serialize_data``, ...
+
+    Raises:
+        FileNotFoundError: if the folder, the list or its images are not there, or there is no image.
+        ValueError: if the JSON is not COCO's.
+    """
+
+    METAINFO: dict = dict(dataset_type='ImageFolder')
+
+    def __init__(
+        self,
+        data_root: str = '',
+        ann_file: str = '',
+        data_prefix: dict | None = None,
+        extensions: Sequence[str] = EXTENSIONS,
+        max_refetch: int = 100,
+        **kwargs: Any,
+    ) -> None:
+        self.extensions = tuple(extension.lower() for extension in extensions)
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix=dict(img_path='') if data_prefix is None else data_prefix,
+            max_refetch=max_refetch,
+            **kwargs,
+        )
+
+    @property
+    def skipped(self) -> int:
+        """How many times a step of the pipeline had to skip an image that it could not decode."""
+        return sum(getattr(step, 'skipped', 0) for step in self.pipeline.transforms)
+
+    def load_data_list(self) -> list[dict]:
+        """Return one ``dict(img_path=...)`` for each image."""
+        folder = self.data_prefix['img_path']
+        if not folder or not fileio.isdir(folder):
+            raise FileNotFoundError(
+                f'no image folder at "{folder}" (data_root="{self.data_root}"): set data.root, or data_root and '
+                "data_prefix['img_path'] of the data set, to the folder that holds the images"
+            )
+        paths = self._listed(folder) if self.ann_file else self._found(folder)
+        source = self.ann_file or folder
+        print_log(f'ImageFolder: {len(paths)} images from {source}', logger='current', level=logging.INFO)
+        return [dict(img_path=path) for path in paths]
+
+    def __getitem__(self, idx: int) -> dict:
+        """Return item ``idx``, or another one drawn at random if it cannot be decoded.
+
+        Raises:
+            RuntimeError: if none of ``max_refetch`` others can be decoded either.
+        """
+        if not self._fully_initialized:
+            self.full_init()
+        tries = 1 + (0 if self.test_mode else self.max_refetch)
+        for _ in range(tries):
+            data = self.prepare_data(idx)
+            if data is not None:
+                return data
+            last, idx = idx, self._rand_another()
+        path = self.get_data_info(last)['img_path']
+        raise RuntimeError(
+            f'none of {tries} images in a row, out of {len(self)}, could be decoded; the last one was {path}. The '
+            'warnings above say why. Check that data.root holds whole image files, and remove what is broken'
+        )
+
+    def _found(self, folder: str) -> list[str]:
+        names = sorted(
+            name
+            for name in fileio.list_dir_or_file(folder, list_dir=False, recursive=True)
+            if name.lower().endswith(self.extensions)
+        )
+        if not names:
+            raise FileNotFoundError(
+                f'no image in "{folder}" or below it: looked for files that end in {", ".join(self.extensions)}; '
+                'set data.root to another folder, or `extensions` to the suffixes of your images'
+            )
+        return [fileio.join_path(folder, name) for name in names]
+
+    def _listed(self, folder: str) -> list[str]:
+        if not fileio.exists(self.ann_file):
+            raise FileNotFoundError(
+                f'no annotation file at "{self.ann_file}": ann_file is relative to data_root="{self.data_root}"; '
+                "mend it, or set ann_file='' to search the folder"
+            )
+        if self.ann_file.endswith('.json'):
+            content = fileio.load(self.ann_file)
+            if not isinstance(content, dict) or 'images' not in content:
+                raise ValueError(
+                    f'"{self.ann_file}" is no COCO annotation, for it has no "images": give such a file, '
+                    'or a text file with one path a line'
+                )
+            names = [image['file_name'] for image in content['images']]
+        else:
+            lines = fileio.get_text(self.ann_file).splitlines()
+            names = [re.sub(r'\s+-?\d+$', '', line.strip()) for line in lines if line.strip()]
+        paths = [fileio.join_path(folder, name) for name in names]
+        # A look at ten tells a wrong prefix; millions are not looked at, and single missing files are skipped later.
+        if not any(fileio.exists(path) for path in paths[:10]):
+            example = f'such as "{paths[0]}"' if paths else 'for it lists none'
+            raise FileNotFoundError(
+                f'"{self.ann_file}" names {len(paths)} images, but none of the first ten is there, {example}: its '
+                f'paths are relative to "{folder}"; mend data_root or data_prefix[\'img_path\']'
+            )
+        return paths

@@ -1,0 +1,22 @@
+"""The algorithm and its parts."""
+
+from .detco import DetCo
+from .head import PAIRS, DetCoHead
+from .info_nce import info_nce
+from .key_queue import KeyQueue
+from .momentum import MomentumEncoder
+from .neck import SCOPES, STAGES, DetCoNeck
+from .preprocessor import DetCoDataPreprocessor
+
+__all__ = [
+    'PAIRS',
+    'SCOPES',
+    'STAGES',
+    'DetCo',
+    'DetCoDataPreprocessor',
+    'DetCoHead',
+    'DetCoNeck',
+    'KeyQueue',
+    'MomentumEncoder',
+    'info_nce',
+]

@@ -1,0 +1,184 @@
+"""DetCo: the algorithm, read like the paper's section 3."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.logging import print_log
+from mmselfsup.models.algorithms import BaseModel
+from torch import Tensor
+from torch.nn.modules.batchnorm import SyncBatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from detco_mm.registry import MODELS
+
+from .key_queue import KeyQueue
+from .momentum import MomentumEncoder
+from .neck import STAGES
+from .shuffle_bn import draw_permutation, shuffle, unshuffle
+
+
+@MODELS.register_module()
+class DetCo(BaseModel):
+    """Contrast global and local views of an image at every residual stage.
+
+    The query encoder sees a global and a local view, the momentum encoder another of each. What no pair uses is not
+    built: no stage behind the last one used, no projection of an unused scope, no queue of keys that nobody meets.
+
+    Args:
+        backbone: MMSelfSup's ResNet; its `out_indices` and `num_stages` are set here.
+        neck: DetCoNeck; its `stages` and `scopes` are set here.
+        head: DetCoHead.
+        queue_len: K.
+        momentum: m, the share of its own weights that the key encoder keeps.
+        shuffle_bn: encode the keys in an order drawn over all ranks, as MoCo does, so that BN leaks nothing.
+        bn_splits: on each rank, the number of groups of the shuffled batch over which the key encoder's BN takes its
+            statistics. One process has nobody to shuffle with and sets it above 1, to imitate as many GPUs.
+        data_preprocessor: DetCoDataPreprocessor.
+        init_cfg: MMEngine's initialisation.
+
+    Raises:
+        ValueError: for an argument that the rules above exclude; it names value, rule and way out.
+
+    Source: DetCo (arXiv 2102.04803), section 3 and figure 2b; MoCo v2 for the hyper-parameters.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        queue_len: int = 65536,
+        momentum: float = 0.999,
+        shuffle_bn: bool = True,
+        bn_splits: int = 1,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        if bn_splits < 1:
+            raise ValueError(f'bn_splits={bn_splits}: it is a number of groups, at least 1')
+        built_head = MODELS.build(head)
+        depth = STAGES.index(built_head.stages[-1]) + 1
+        backbone = dict(backbone, out_indices=tuple(STAGES.index(stage) + 1 for stage in built_head.stages))
+        if depth < len(STAGES):
+            backbone |= dict(num_stages=depth, strides=(1, 2, 2, 2)[:depth], dilations=(1,) * depth)
+        # Keys are projected by averages of the query's projections, so the query has those of both.
+        scopes = [s for s in ('global', 'local') if s in built_head.query_scopes + built_head.key_scopes]
+        super().__init__(
+            backbone=backbone,
+            neck=dict(neck, stages=built_head.stages, scopes=scopes),
+            data_preprocessor=copy.copy(data_preprocessor) or dict(type='detco_mm.DetCoDataPreprocessor'),
+            init_cfg=init_cfg,
+        )
+        self.head = built_head
+        self.shuffle_bn = shuffle_bn
+        self.bn_splits = bn_splits
+        for scope in set(scopes) - set(self.head.query_scopes):
+            # l2g without g2g: the keys' global projection stays as it was drawn, for keys carry no gradient.
+            self.neck.projections[scope].requires_grad_(False)
+        self.key_encoder = MomentumEncoder(self.backbone, self.neck, momentum)
+        num_rows = len(self.head.key_scopes) * len(self.head.stages)
+        self.queue = KeyQueue(num_rows, queue_len, self.neck.out_channels)
+        self._pending_keys: list[Tensor] = []
+        self._accumulating = False
+        if any(isinstance(module, SyncBatchNorm) for module in self.backbone.modules()):
+            print_log(
+                'SyncBN in the pre-training backbone: its statistics over all GPUs undo shuffling BN, and query and '
+                "key recognise each other by them (MoCo, section 3.3); use norm_cfg=dict(type='BN')",
+                logger='current',
+                level=30,
+            )
+
+    def init_weights(self) -> None:
+        """Initialise the query encoder and make the key encoder its copy."""
+        super().init_weights()
+        self.key_encoder.copy_from(self.backbone, self.neck)
+
+    def extract_feat(self, inputs: list[Tensor] | Tensor, **kwargs) -> tuple[Tensor, ...]:
+        """Map images to the stage maps of the query backbone.
+
+        Args:
+            inputs: (N, 3, H, W), or a list that starts with it.
+            kwargs: `data_samples` and `stage` of MMSelfSup's callers, unused.
+
+        Returns:
+            For each stage used, (N, C, h, w).
+        """
+        return self.backbone(inputs if isinstance(inputs, Tensor) else inputs[0])
+
+    @contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """Mark a micro-batch that is not the last of its optimizer step.
+
+        MMEngine's OptimWrapper enters this, as it enters DDP's method of the same name, under gradient accumulation.
+        """
+        self._accumulating = True
+        try:
+            yield
+        finally:
+            self._accumulating = False
+
+    def _ends_step(self) -> bool:
+        """Whether the optimizer steps after this micro-batch; under DDP the wrapper knows."""
+        wrapper = DistributedDataParallel._get_active_ddp_module()
+        return not self._accumulating if wrapper is None else wrapper.require_backward_grad_sync
+
+    def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
+        """One step of DetCo.
+
+        Args:
+            inputs: normalised floats: global query (N, 3, H, W), global key (N, 3, H, W), local query (N, P, 3, h, w),
+                local key (N, P, 3, h, w).
+            data_samples: unused.
+
+        Returns:
+            ``loss_{pair}_{stage}``, weighted, whose sum is the objective, and ``acc_{pair}_{stage}``.
+        """
+        global_query, global_key, local_query, local_key = inputs
+        starts_step = not self._pending_keys
+        self.queue.check_batch((len(self._pending_keys) + 1) * len(global_key) * get_world_size())
+
+        # queries: each scope that a pair uses
+        query_views = {'global': global_query, 'local': local_query}
+        queries = {scope: self._encode(self, query_views[scope], scope) for scope in self.head.query_scopes}
+
+        # keys, without a gradient
+        with torch.no_grad():
+            if starts_step:
+                self.key_encoder.update(self.backbone, self.neck)
+            key_views = {'global': global_key, 'local': local_key}
+            keys = self._encode_keys({scope: key_views[scope] for scope in self.head.key_scopes})
+
+        # contrast with the positives and the queues
+        rows = self.queue.keys.view(len(self.head.key_scopes), len(self.head.stages), *self.queue.keys.shape[1:])
+        losses = self.head(queries, keys, dict(zip(self.head.key_scopes, rows, strict=True)))
+
+        # dequeue and enqueue, once an optimizer step
+        self._pending_keys.append(torch.cat([keys[scope] for scope in self.head.key_scopes]))
+        if self._ends_step():
+            self.queue.enqueue(torch.cat(self._pending_keys, dim=1))
+            self._pending_keys.clear()
+        return losses
+
+    @staticmethod
+    def _encode(encoder, view: Tensor, scope: str) -> Tensor:
+        """Encode one view, patches as a batch of small images, to (S, N, D)."""
+        images = view.flatten(0, 1) if scope == 'local' else view
+        return encoder.neck(encoder.backbone(images), scope)
+
+    def _encode_keys(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Encode the key views, shuffled for making use of BN, to scope -> (S, N, D)."""
+        keys = {}
+        for scope, view in views.items():
+            shuffles = self.shuffle_bn and (get_world_size() > 1 or self.bn_splits > 1)
+            if shuffles:
+                permutation = draw_permutation(len(view) * get_world_size(), view.device)
+                view = shuffle(view, permutation)
+            groups = view.chunk(self.bn_splits)
+            encoded = torch.cat([self._encode(self.key_encoder, group, scope) for group in groups], dim=1)
+            if shuffles:
+                encoded = unshuffle(encoded.transpose(0, 1), permutation).transpose(0, 1)
+            keys[scope] = encoded
+        return keys

@@ -1,0 +1,68 @@
+"""The InfoNCE loss and its gradient in one streaming pass over the queue.
+
+InfoNCE over a queue is attention with keys = values = queue: the softmax-weighted sum of the negatives *is* the
+gradient with respect to the query. So one pass over the queue in chunks yields loss, gradient and contrast accuracy,
+and nothing of size N x K is kept for the backward pass.
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Logits held at a time are N x 4096: small enough for a CPU's cache, large enough for one efficient matrix product.
+CHUNK = 4096
+
+
+class _InfoNCE(torch.autograd.Function):
+    """Loss of each query; the gradient is made in the forward pass and scaled in the backward pass."""
+
+    @staticmethod
+    def forward(ctx, query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        positive = (query * key).sum(1) / temperature
+        # Online softmax: `peak` is the largest logit so far, and both sums are relative to it.
+        peak = positive.clone()
+        total = torch.ones_like(positive)
+        weighted = key.clone()
+        scaled = query / temperature
+        strongest = torch.full_like(positive, -torch.inf)
+        for negatives in queue.split(CHUNK):
+            logits = scaled @ negatives.T
+            strongest = torch.maximum(strongest, logits.amax(1))
+            new_peak = torch.maximum(peak, strongest)
+            rescale = (peak - new_peak).exp_()
+            weights = logits.sub_(new_peak[:, None]).exp_()
+            total = total * rescale + weights.sum(1)
+            weighted = torch.addmm(weighted * rescale[:, None], weights, negatives)
+            peak = new_peak
+        loss = peak + total.log() - positive
+        ctx.save_for_backward((weighted / total[:, None] - key) / temperature)
+        hit = positive > strongest
+        ctx.mark_non_differentiable(hit)
+        return loss, hit
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_loss: Tensor, grad_hit: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad_loss[:, None], None, None, None
+
+
+def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Contrast each query with its key against all keys of a queue.
+
+    Computed in the queue's precision, whatever autocast says: a softmax over 65536 keys does not bear half precision.
+
+    Args:
+        query: (N, D) unit vectors; the gradient flows to these alone.
+        key: (N, D) unit vectors, the positive of each query.
+        queue: (K, D) unit vectors, the negatives; read only, never copied.
+        temperature: divides the cosine similarities; above 0.
+
+    Returns:
+        loss: (N,) the negative log-probability of the positive among 1 + K candidates, in nats.
+        hit: (N,) bool, whether the positive beats every negative.
+
+    Source: DetCo (arXiv 2102.04803), equations 2 to 4; MoCo, equation 1.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        return _InfoNCE.apply(query.to(queue.dtype), key.detach().to(queue.dtype), queue, temperature)

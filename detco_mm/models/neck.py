@@ -1,0 +1,130 @@
+"""DetCoNeck: stage maps -> unit vectors, one projection per (stage, scope)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from detco_mm.registry import MODELS
+
+STAGES = ('res2', 'res3', 'res4', 'res5')
+SCOPES = ('global', 'local')
+NUM_PATCHES = 9  # PIRL's jigsaw is a grid of 3 x 3
+
+
+def _mlp(in_channels: int, hidden: int, out_channels: int) -> nn.Sequential:
+    """MoCo v2's projection: Linear - ReLU - Linear."""
+    return nn.Sequential(nn.Linear(in_channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out_channels))
+
+
+class PerPatchProjection(nn.Module):
+    """PIRL's projection: C-C-D for each patch with shared weights, then Linear(P * D, D) on the concatenation.
+
+    Source: PIRL (arXiv 1912.01991), section 3.2, and VISSL's configuration of it.
+    """
+
+    def __init__(self, channels: int, out_channels: int, num_patches: int) -> None:
+        super().__init__()
+        self.patch = _mlp(channels, channels, out_channels)
+        self.joined = nn.Linear(num_patches * out_channels, out_channels)
+        self.num_patches = num_patches
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(N, P * C) concatenated patch features -> (N, D)."""
+        patches = pooled.view(len(pooled), self.num_patches, -1)
+        return self.joined(self.patch(patches).flatten(1))
+
+
+def _local_projection(kind: str, channels: int, out_channels: int, num_patches: int) -> nn.Module:
+    joined = num_patches * channels
+    if kind == 'compact':  # the plain reading of the paper
+        return _mlp(joined, channels, out_channels)
+    if kind == 'joint':  # the reference implementation's
+        return _mlp(joined, joined, out_channels)
+    if kind == 'per_patch':
+        return PerPatchProjection(channels, out_channels, num_patches)
+    raise ValueError(f"local_projection={kind!r} is unknown: choose 'compact', 'joint' or 'per_patch'")
+
+
+@MODELS.register_module()
+class DetCoNeck(BaseModule):
+    """Project the pooled map of each stage to a unit vector.
+
+    A global view is one map; a local view is P patches whose pooled features are concatenated. No weights are shared
+    between stages, nor between scopes. ``DetCo`` sets `stages` and `scopes` to those that the head's pairs use.
+
+    Args:
+        in_channels: C of res2..res5, always all four.
+        out_channels: D.
+        local_projection: 'compact', Linear(P*C, C) - ReLU - Linear(C, D); 'joint', the reference's Linear(P*C, P*C) -
+            ReLU - Linear(P*C, D); 'per_patch', PIRL's C-C-D per patch, then Linear(P*D, D).
+        stages: the stages to project, in the order of the network.
+        scopes: 'global', 'local' or both.
+        num_patches: P.
+        init_cfg: MMEngine's initialisation; None keeps PyTorch's, as MoCo v2 does.
+
+    Raises:
+        ValueError: for an unknown projection, stage or scope, or a number of channels other than four.
+
+    Source: DetCo, section 3.3; MoCo v2, section 2 for the MLP.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int] = (256, 512, 1024, 2048),
+        out_channels: int = 128,
+        local_projection: str = 'compact',
+        stages: Sequence[str] = STAGES,
+        scopes: Sequence[str] = SCOPES,
+        num_patches: int = NUM_PATCHES,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if len(in_channels) != len(STAGES):
+            raise ValueError(f'in_channels={tuple(in_channels)}: give one number for each of {", ".join(STAGES)}')
+        for name, given, known in (('stage', stages, STAGES), ('scope', scopes, SCOPES)):
+            for value in given:
+                if value not in known:
+                    raise ValueError(f'{name} {value!r} is unknown: choose from {", ".join(known)}')
+        self.stages = tuple(stages)
+        self.num_patches = num_patches
+        self.out_channels = out_channels
+        channels = dict(zip(STAGES, in_channels, strict=True))
+        self.projections = nn.ModuleDict()
+        if 'global' in scopes:
+            self.projections['global'] = nn.ModuleDict(
+                {stage: _mlp(channels[stage], channels[stage], out_channels) for stage in self.stages}
+            )
+        if 'local' in scopes:
+            self.projections['local'] = nn.ModuleDict(
+                {
+                    stage: _local_projection(local_projection, channels[stage], out_channels, num_patches)
+                    for stage in self.stages
+                }
+            )
+
+    def forward(self, maps: Sequence[Tensor], scope: str) -> Tensor:
+        """Project the maps of one view.
+
+        Args:
+            maps: for each stage (N, C, h, w) where scope is 'global', (N * P, C, h, w) where it is 'local', the
+                patches of an image next to each other.
+            scope: 'global' or 'local'.
+
+        Returns:
+            (S, N, D) unit vectors, in float32 at least.
+        """
+        vectors = []
+        for stage, stage_map in zip(self.stages, maps, strict=True):
+            pooled = stage_map.mean((2, 3))
+            if scope == 'local':
+                pooled = pooled.view(-1, self.num_patches * pooled.shape[1])
+            vectors.append(self.projections[scope][stage](pooled))
+        stacked = torch.stack(vectors)
+        if stacked.dtype in (torch.float16, torch.bfloat16):
+            stacked = stacked.float()
+        return F.normalize(stacked, dim=2)
+
+

@@ -1,0 +1,94 @@
+"""DetCoDataPreprocessor: to the device, then to floats."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from detco_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class DetCoDataPreprocessor(BaseDataPreprocessor):
+    """Send views to the device as they come (uint8 is a quarter of the bytes) and normalise them there.
+
+    Args:
+        mean: Of each channel, RGB, on the scale 0..255. Default: ImageNet's.
+        std: Of each channel, RGB, on the scale 0..255. Default: ImageNet's.
+        channels_last: Lay the floats out as channels last, which convolutions under AMP and on many CPUs prefer.
+        non_blocking: Do not wait for the transfer; of use with ``pin_memory``.
+
+    Raises:
+        ValueError: if ``mean`` and ``std`` differ in length, or a ``std`` is not positive.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        channels_last: bool = False,
+        non_blocking: bool = False,
+    ) -> None:
+        super().__init__(non_blocking=non_blocking)
+        if len(mean) != len(std) or min(std) <= 0:
+            raise ValueError(
+                f'mean={tuple(mean)} and std={tuple(std)} do not normalise: give one of each for a channel, '
+                'and every std above 0'
+            )
+        self.channels_last = channels_last
+        # Not in the state dict: the config says what they are.
+        self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Make a batch ready for the model.
+
+        Args:
+            data: ``inputs``, a list of views, each either one tensor (N, 3, H, W) or (N, P, 3, H, W), as
+                ``default_collate`` makes it, or N tensors of one dimension less, as ``pseudo_collate`` does;
+                and ``data_samples`` if there are any. uint8 or floats, on the scale 0..255.
+            training: Not used; part of MMEngine's interface.
+
+        Returns:
+            ``inputs``, a list of float32 tensors on the device, normalised; and ``data_samples``, None without.
+
+        Raises:
+            ValueError: if the views are not as said above.
+        """
+        views = data['inputs']
+        if isinstance(views, Tensor):
+            views = [views]
+        batches = [self._batch(index, view) for index, view in enumerate(views)]
+        if len({len(batch) for batch in batches}) != 1:
+            raise ValueError(
+                f'views of {[len(batch) for batch in batches]} images make no batch: each view needs the same '
+                'number N; PackDetCoInputs with default_collate or pseudo_collate gives that'
+            )
+        inputs = [self._normalise(batch.to(self.device, non_blocking=self._non_blocking)) for batch in batches]
+        return dict(inputs=inputs, data_samples=self.cast_data(data.get('data_samples')))
+
+    def _batch(self, index: int, view: Tensor | Sequence[Tensor]) -> Tensor:
+        if not isinstance(view, Tensor):
+            shapes = {tuple(image.shape) for image in view}
+            if len(shapes) != 1:
+                raise ValueError(f'view {index} has images of shapes {sorted(shapes)}: crop all of them to one size')
+            view = torch.stack(tuple(view))
+        if view.ndim not in (4, 5) or view.shape[-3] != len(self.mean):
+            channels = len(self.mean)
+            raise ValueError(
+                f'view {index} has shape {tuple(view.shape)}, not (N, {channels}, H, W) or (N, P, {channels}, H, W): '
+                'end the pipeline with PackDetCoInputs, which gives a list of views for each image'
+            )
+        return view
+
+    def _normalise(self, view: Tensor) -> Tensor:
+        images = view.flatten(0, -4)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        # A copy even of floats: the caller's tensors stay as they are.
+        images = images.to(torch.float32, copy=True, memory_format=layout)
+        return images.sub_(self.mean).div_(self.std).unflatten(0, view.shape[:-3])

@@ -1,0 +1,23 @@
+"""Registries of scope ``detco_mm``, children of MMEngine's roots.
+
+A config names a module as ``detco_mm.DetCo`` from any scope. MMEngine resolves the prefix by importing this file; the
+``locations`` below then import the modules themselves. Keep this file light: MMEngine swallows an exception raised
+while it is imported and reports "not in registry" instead.
+"""
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import Registry
+
+MODELS = Registry('model', parent=MMENGINE_MODELS, scope='detco_mm', locations=['detco_mm.models'])
+TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='detco_mm', locations=['detco_mm.transforms'])
+DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='detco_mm', locations=['detco_mm.datasets'])
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='detco_mm', locations=['detco_mm.hooks'])
+OPTIM_WRAPPERS = Registry(
+    'optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='detco_mm', locations=['detco_mm.optim']
+)
+
+__all__ = ['DATASETS', 'HOOKS', 'MODELS', 'OPTIM_WRAPPERS', 'TRANSFORMS']

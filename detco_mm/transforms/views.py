@@ -1,0 +1,145 @@
+"""DetCoViews: one decode, four views."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine import fileio
+from mmengine.logging import print_log
+from torch.utils.data import get_worker_info
+
+from detco_mm.registry import TRANSFORMS
+from detco_mm.transforms.crops import random_box, resized_crop, smallest_side
+from detco_mm.transforms.decoding import UndecodableImage, decode, read_header
+from detco_mm.transforms.photometric import ColourJitter, GaussianBlur, check_probability, flip, to_grey
+
+#: The values of MoCo v2's ``--aug-plus``.
+COLOUR_JITTER = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8)
+BLUR = dict(sigma=(0.1, 2.0), prob=0.5)
+
+
+@TRANSFORMS.register_module()
+class DetCoViews:
+    """Two global and two local views of one image, drawn independently of each other.
+
+    Reads ``img_path`` and adds ``views``: global query, global key, local query, local key, each (size, size, 3) uint8
+    RGB. The file is read and decoded once; a large JPEG is decoded at half, quarter or eighth size where every crop
+    would still be shrunk from there. A file that cannot be decoded makes the item None, so that the data set
+    takes another one; it is logged with the reason and counted in :attr:`skipped`.
+
+    Args:
+        global_size: Side of the global views, in pixels.
+        global_scale: Range of their share of the image's area.
+        local_size: Side of the local views, in pixels, from which the patches are cut.
+        local_scale: Range of their share of the image's area.
+        ratio: Range of the width / height of all crops.
+        colour_jitter: Arguments of :class:`ColourJitter`; None for none.
+        grey_prob: How often a view loses its colour.
+        blur: Arguments of :class:`GaussianBlur`; None for none.
+        flip_prob: How often a view is mirrored.
+        rand_augment: Arguments of torchvision's RandAugment, applied to the global views right after the
+            crop, e.g. ``dict(num_ops=2, magnitude=9)``; None for none.
+
+    Raises:
+        ValueError: if a size, a range or a probability is out of its bounds.
+
+    Source: DetCo, figure 2b and section 3.4; MoCo v2 for the global views, PIRL for the local ones.
+    """
+
+    def __init__(
+        self,
+        global_size: int = 224,
+        global_scale: tuple[float, float] = (0.2, 1.0),
+        local_size: int = 255,
+        local_scale: tuple[float, float] = (0.6, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        colour_jitter: dict | None = COLOUR_JITTER,
+        grey_prob: float = 0.2,
+        blur: dict | None = BLUR,
+        flip_prob: float = 0.5,
+        rand_augment: dict | None = None,
+    ) -> None:
+        for name, size in (('global_size', global_size), ('local_size', local_size)):
+            if size < 1:
+                raise ValueError(f'{name}={size} is no size: set it to at least 1 pixel')
+        for name, scale in (('global_scale', global_scale), ('local_scale', local_scale)):
+            if not 0 < scale[0] <= scale[1] <= 1:
+                raise ValueError(f'{name}={tuple(scale)} is no range of shares: write (lowest, highest), in 0..1')
+        if not 0 < ratio[0] <= ratio[1]:
+            raise ValueError(f'ratio={tuple(ratio)} is no range of width / height: write (lowest, highest), above 0')
+        self.ratio = (float(ratio[0]), float(ratio[1]))
+        global_crop = (int(global_size), (float(global_scale[0]), float(global_scale[1])))
+        local_crop = (int(local_size), (float(local_scale[0]), float(local_scale[1])))
+        self._crops = (global_crop, global_crop, local_crop, local_crop)
+        self._jitter = ColourJitter(**colour_jitter) if colour_jitter is not None else None
+        self._blur = GaussianBlur(**blur) if blur is not None else None
+        self.grey_prob = check_probability('grey_prob', grey_prob)
+        self.flip_prob = check_probability('flip_prob', flip_prob)
+        self._rand_augment = _RandAugment(**rand_augment) if rand_augment is not None else None
+        # One cell for each worker, in memory that all of them share: no two processes write the same cell.
+        self._skips = torch.zeros(256, dtype=torch.int64).share_memory_()
+        self._logged: set[str] = set()
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any] | None:
+        """Add ``views`` to ``results``; None if the image cannot be decoded."""
+        path = results['img_path']
+        try:
+            image = self._read(path)
+        except (OSError, UndecodableImage) as error:
+            self._skip(path, str(error))
+            return None
+        results['views'] = [
+            self._view(image, size, scale, index < 2) for index, (size, scale) in enumerate(self._crops)
+        ]
+        return results
+
+    @property
+    def skipped(self) -> int:
+        """How many times an image had to be skipped, in all workers of this process."""
+        return int(self._skips.sum())
+
+    def _read(self, path: str) -> np.ndarray:
+        data = fileio.get(path)
+        header = read_header(data)
+        reduce = 1
+        if header is not None:
+            spare = min(
+                smallest_side(header.height, header.width, scale, self.ratio) / size for size, scale in self._crops
+            )
+            reduce = next(factor for factor in (8, 4, 2, 1) if factor <= max(spare, 1))
+        return decode(data, header, reduce)
+
+    def _view(self, image: np.ndarray, size: int, scale: tuple[float, float], is_global: bool) -> np.ndarray:
+        box = random_box(image.shape[0], image.shape[1], scale, self.ratio)
+        view = resized_crop(image, box, size)
+        if is_global and self._rand_augment is not None:
+            view = self._rand_augment(view)
+        if self._jitter is not None:
+            view = self._jitter(view)
+        if np.random.random() < self.grey_prob:
+            view = to_grey(view)
+        if self._blur is not None:
+            view = self._blur(view)
+        return flip(view) if np.random.random() < self.flip_prob else view
+
+    def _skip(self, path: str, reason: str) -> None:
+        worker = get_worker_info()
+        self._skips[0 if worker is None else 1 + worker.id % (len(self._skips) - 1)] += 1
+        if path not in self._logged:  # once for each file, or a long run writes the same line in each epoch
+            self._logged.add(path)
+            print_log(f'skipped {path}: {reason}', logger='current', level=logging.WARNING)
+
+
+class _RandAugment:
+    """torchvision's RandAugment on arrays; its random numbers come from PyTorch, which MMEngine seeds as well."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        from torchvision.transforms import RandAugment  # only the configs that ask for it need torchvision
+
+        self._augment = RandAugment(**kwargs)
+
+    def __call__(self, view: np.ndarray) -> np.ndarray:
+        from PIL import Image
+
+        return np.array(self._augment(Image.fromarray(view)))

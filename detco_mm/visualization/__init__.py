@@ -1,0 +1,1 @@
+"""Pictures and reports of what a run did: curves, views, detections, one HTML page."""

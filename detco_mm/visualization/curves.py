@@ -1,0 +1,86 @@
+"""Loss and accuracy over the steps."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from detco_mm.visualization.figures import PAIR_NAMES, PAIRS, RUN_COLOURS, STAGE_COLOURS, STAGES, STYLE, png
+from detco_mm.visualization.scalars import Row, series, training_rows
+
+SIZE = (5.2, 3.1)  # inches: two beside each other on a desk, one below the other on a phone
+
+
+def _has(rows: Sequence[Row], name: str) -> bool:
+    return any(name in row for row in rows)
+
+
+def _by_stage(axes: Axes, rows: Sequence[Row], kind: str, pair: str) -> None:
+    for stage in STAGES:
+        steps, values = series(rows, f'{kind}_{pair}_{stage}')
+        if steps:
+            axes.plot(steps, values, color=STAGE_COLOURS[stage], label=stage)
+    axes.set_xlabel('iteration')
+    axes.set_ylim(bottom=0)
+    axes.legend(ncols=2)
+
+
+def pretraining_curves(rows: Sequence[Row]) -> dict[str, bytes]:
+    """Draw the loss of a pre-training run: the whole, then each pair by stage, then the contrast accuracy.
+
+    Args:
+        rows: rows of ``scalars.json`` with ``loss``, ``loss_{pair}_{stage}`` and ``acc_{pair}_{stage}``.
+
+    Returns:
+        PNG bytes by caption, in reading order; a chart for which nothing was logged is left out.
+
+    Raises:
+        ValueError: if no row carries a finite loss.
+    """
+    rows = training_rows(rows)
+    if not any(math.isfinite(row['loss']) for row in rows):
+        raise ValueError('no finite loss among the scalars of pre-training: look at its log')
+    charts: dict[str, bytes] = {}
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=SIZE)
+        axes.plot(*series(rows, 'loss'), color=RUN_COLOURS[1])
+        axes.set(title='Loss, all terms', xlabel='iteration')
+        charts['Pre-training loss, the weighted sum of all terms. It usually rises at first, while real keys fill the '
+               'queues.'] = png(figure)
+        for kind, what in (('loss', 'Loss'), ('acc', 'Contrast accuracy (%)')):
+            for pair in PAIRS:
+                if not any(_has(rows, f'{kind}_{pair}_{stage}') for stage in STAGES):
+                    continue
+                figure, axes = plt.subplots(figsize=SIZE)
+                _by_stage(axes, rows, kind, pair)
+                axes.set_title(f'{what}, {PAIR_NAMES[pair]}')
+                charts[f'{what}, {PAIR_NAMES[pair]} ({pair}), by stage'
+                       + ('; weighted as in the sum.' if kind == 'loss' else '.')] = png(figure)
+    return charts
+
+
+def finetuning_curves(runs: Mapping[str, Sequence[Row]]) -> dict[str, bytes]:
+    """Draw the detection losses of several runs into the same axes.
+
+    Args:
+        runs: rows of ``scalars.json`` by the name of the run.
+
+    Returns:
+        PNG bytes by caption: the total loss, then box and mask loss where logged.
+    """
+    charts: dict[str, bytes] = {}
+    kept = {name: training_rows(rows) for name, rows in runs.items()}
+    names = {'loss': 'Loss, all terms', 'loss_bbox': 'Box regression loss', 'loss_mask': 'Mask loss'}
+    with plt.rc_context(STYLE):
+        for key, title in names.items():
+            if not any(_has(rows, key) for rows in kept.values()):
+                continue
+            figure, axes = plt.subplots(figsize=SIZE)
+            for (name, rows), colour in zip(kept.items(), RUN_COLOURS, strict=False):
+                axes.plot(*series(rows, key), color=colour, label=name)
+            axes.set(title=title, xlabel='iteration')
+            axes.set_ylim(bottom=0)
+            axes.legend()
+            charts[f'Fine-tuning: {title.lower()}.'] = png(figure)
+    return charts

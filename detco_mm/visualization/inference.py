@@ -1,0 +1,78 @@
+"""Images, their annotations, and what a detector finds in them, ready to be drawn."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from detco_mm.visualization.detections import Objects
+from detco_mm.visualization.views import Array
+
+
+def read_image(path: str | Path) -> Array:
+    """Read an image as uint8 RGB (H, W, 3).
+
+    Raises:
+        FileNotFoundError: if there is none, or it cannot be decoded.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise FileNotFoundError(f'no image that can be decoded at {path}')
+    return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
+
+
+def annotated_images(ann_file: str | Path, folder: str | Path, count: int) -> tuple[list[Array], list[Objects],
+                                                                                     list[str]]:
+    """Read the first images of a COCO-format set with what they hold.
+
+    Args:
+        ann_file: annotations in COCO's format.
+        folder: where its images lie.
+        count: how many images; fewer where the set is smaller.
+
+    Returns:
+        Images, their objects, and the names of the classes in the order of the labels.
+    """
+    from pycocotools.coco import COCO  # comes with the extra `det`
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it reports its loading times
+        coco = COCO(str(ann_file))
+    categories = sorted(coco.getCatIds())
+    images, objects = [], []
+    for image_id in sorted(coco.getImgIds())[:count]:
+        image = read_image(Path(folder) / coco.loadImgs([image_id])[0]['file_name'])
+        found = coco.loadAnns(coco.getAnnIds(imgIds=[image_id], iscrowd=False))
+        corners = [(x, y, x + w, y + h) for x, y, w, h in (one['bbox'] for one in found)]
+        masks = [coco.annToMask(one).astype(bool) for one in found]
+        images.append(image)
+        objects.append(Objects(
+            boxes=np.array(corners, dtype=float).reshape(-1, 4),
+            labels=np.array([categories.index(one['category_id']) for one in found], dtype=int),
+            masks=np.stack(masks) if masks else np.zeros((0, *image.shape[:2]), bool)))
+    return images, objects, [one['name'] for one in coco.loadCats(categories)]
+
+
+def detect(config: str | Path, checkpoint: str | Path, images: Sequence[Array], device: str = 'cpu') -> list[Objects]:
+    """Run an MMDetection model on images.
+
+    Args:
+        config: its configuration, such as the one that training wrote into the work directory.
+        checkpoint: its weights.
+        images: uint8 RGB (H, W, 3).
+        device: where to run it.
+
+    Returns:
+        What was found in each image, with all scores.
+    """
+    from mmdet.apis import inference_detector, init_detector  # comes with the extra `det`
+
+    model = init_detector(str(config), str(checkpoint), device=device, palette='random')
+    results = []
+    for image in images:
+        found = inference_detector(model, np.ascontiguousarray(image[..., ::-1])).pred_instances.cpu().numpy()
+        masks = found.masks.astype(bool) if 'masks' in found else None
+        results.append(Objects(found.bboxes, found.labels, masks, found.scores))
+    return results

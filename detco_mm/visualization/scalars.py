@@ -1,0 +1,64 @@
+"""What a run wrote down: MMEngine's ``vis_data/scalars.json``, read while it grows and after it ended."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def read_rows(work_dir: str | Path, newest_only: bool = True) -> list[Row]:
+    """Read the scalars of the runs under a work directory.
+
+    MMEngine writes one JSON object a line to ``work_dir/<timestamp>/vis_data/scalars.json``. The last line may be
+    half written while the run goes on, so a line that does not parse is passed over.
+
+    Args:
+        work_dir: the run's work directory.
+        newest_only: read the newest timestamp alone; otherwise all of them in order, as for a resumed run.
+
+    Returns:
+        One dict a line, in order; empty where nothing was logged yet.
+    """
+    files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+    rows: list[Row] = []
+    for file in files[-1:] if newest_only else files:
+        for line in file.read_text(encoding='utf-8', errors='replace').splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(row, dict):
+                rows.append(row)
+    return rows
+
+
+def training_rows(rows: Iterable[Row]) -> list[Row]:
+    """Keep the rows of training: those that carry a loss."""
+    return [row for row in rows if 'loss' in row]
+
+
+def series(rows: Iterable[Row], name: str) -> tuple[list[float], list[float]]:
+    """Pick one scalar over the steps.
+
+    Returns:
+        Steps and values of the rows in which the scalar is present, both of the same length.
+    """
+    points = [(float(row['step']), float(row[name])) for row in rows if name in row and 'step' in row]
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def last_metrics(rows: Iterable[Row], prefix: str = 'coco/') -> dict[str, float]:
+    """Return the last evaluation, with the prefix taken off its names.
+
+    Raises:
+        ValueError: if no row holds an evaluation.
+    """
+    found: dict[str, float] = {}
+    for row in rows:
+        metrics = {key[len(prefix):]: float(value) for key, value in row.items() if key.startswith(prefix)}
+        found = metrics or found
+    if not found:
+        raise ValueError(f'no scalar named {prefix}* was logged: the run ended before its evaluation; run it again')
+    return found

@@ -1,0 +1,34 @@
+"""Make the embedded detection set: python tools/make_data.py data/embedded."""
+
+import argparse
+import os
+import time
+
+from detco_mm.datasets import make_embedded
+
+
+def main() -> None:
+    """Read the command line and make the set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('root', help='folder to make; nothing is done if it holds the same set already')
+    parser.add_argument('--seed', type=int, default=0, help='of all images')
+    parser.add_argument('--unlabelled', type=int, default=2000, help='images for pre-training')
+    parser.add_argument('--train', type=int, default=500, help='labelled images for fine-tuning')
+    parser.add_argument('--val', type=int, default=200, help='labelled images for evaluation')
+    parser.add_argument('--test', type=int, default=200, help='labelled images kept aside')
+    parser.add_argument('--workers', type=int, default=min(8, os.cpu_count() or 1), help='processes')
+    options = vars(parser.parse_args())
+    start = time.monotonic()
+
+    def report(split: str, done: int, count: int) -> None:
+        print(f'{split}: {done}/{count} images, {time.monotonic() - start:.0f} s', flush=True)
+
+    try:
+        made = make_embedded(options.pop('root'), report=report, **options)
+    except ValueError as error:
+        parser.error(str(error))
+    print('made' if made else 'already there, with the same parameters')
+
+
+if __name__ == '__main__':
+    main()
