@@ -51,9 +51,7 @@ def read_header(data: bytes) -> Image.Image | None:
     except (OSError, SyntaxError, ValueError):  # what Pillow's format plugins raise on damaged headers
         return None
     if header.width * header.height > MAX_PIXELS:
-        raise UndecodableImage(
-            f'it has {header.width}x{header.height} pixels, above the limit of {MAX_PIXELS} in all'
-        )
+        raise UndecodableImage(f'it has {header.width}x{header.height} pixels, above the limit of {MAX_PIXELS} in all')
     return header
 
 

@@ -18,10 +18,11 @@ class PackDetCoInputs:
     former sends four tensors through shared memory, the latter four for each image.
 
     Args:
-        meta_keys: What to copy from the item into the data sample, where it is there.
+        meta_keys: What to copy from the item into the data sample's meta information. Not ``sample_idx``, which
+            MMSelfSup's data sample wants as an InstanceData.
     """
 
-    def __init__(self, meta_keys: tuple[str, ...] = ('img_path', 'sample_idx')) -> None:
+    def __init__(self, meta_keys: tuple[str, ...] = ('img_path',)) -> None:
         self.meta_keys = tuple(meta_keys)
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +30,7 @@ class PackDetCoInputs:
         # Imported at the first use, for it draws in MMSelfSup, MMClassification and mmcv.
         from mmselfsup.structures import SelfSupDataSample
 
-        meta = {key: results[key] for key in self.meta_keys if key in results}
+        meta = {key: results[key] for key in self.meta_keys}
         inputs = [torch.from_numpy(channels_first(view)) for view in results['views']]
         return dict(inputs=inputs, data_samples=SelfSupDataSample(metainfo=meta))
 

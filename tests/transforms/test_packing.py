@@ -26,10 +26,10 @@ def test_views_become_uint8_tensors_with_the_channels_first():
         assert torch.equal(tensor, torch.from_numpy(np.moveaxis(view, -1, -3).copy()))
 
 
-def test_the_data_sample_knows_the_path_and_the_index():
+def test_the_data_sample_knows_the_path():
     sample = PackDetCoInputs()(item(3))['data_samples']
     assert isinstance(sample, SelfSupDataSample)
-    assert sample.metainfo == dict(img_path='3.jpg', sample_idx=3)
+    assert sample.metainfo == dict(img_path='3.jpg')
 
 
 @pytest.mark.parametrize('collate', [default_collate, pseudo_collate])

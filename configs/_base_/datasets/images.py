@@ -17,8 +17,8 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='detco_mm.ImageFolder',
-        data_root={{_base_.data.root}},
-        ann_file={{_base_.data.ann_file}},
+        data_root=data['root'],
+        ann_file=data['ann_file'],
         pipeline=train_pipeline,
     ),
 )

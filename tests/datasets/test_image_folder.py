@@ -1,0 +1,123 @@
+"""Any folder of images is a data set, with or without a list; what is missing is named."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detco_mm.datasets.image_folder import ImageFolder
+from detco_mm.registry import DATASETS
+
+VIEWS = [dict(type='detco_mm.DetCoViews', global_size=16, local_size=12)]
+PIPELINE = [
+    *VIEWS,
+    dict(type='detco_mm.JigsawPatches', grid=3, patch_size=4),
+    dict(type='detco_mm.PackDetCoInputs'),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with images at three depths, and what is no image."""
+    root = tmp_path / 'images'
+    for name in ('b.PNG', 'a/two words 7.jpg', 'a/deep/er/c.webp', 'a.jpeg'):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (20, 20), (10, 200, 30)).save(path)
+    (root / 'notes.txt').write_text('no image')
+    (root / '._a.jpeg').write_bytes(b'what a file manager leaves behind')
+    return root
+
+
+def names(dataset, root):
+    """Return the relative paths of all items."""
+    return [dataset.get_data_info(index)['img_path'].removeprefix(f'{root}/') for index in range(len(dataset))]
+
+
+@pytest.mark.parametrize('serialize_data', [True, False])
+def test_images_are_found_at_any_depth_in_sorted_order(folder, serialize_data):
+    dataset = ImageFolder(str(folder), serialize_data=serialize_data)
+    assert names(dataset, folder) == ['a.jpeg', 'a/deep/er/c.webp', 'a/two words 7.jpg', 'b.PNG']
+
+
+def test_the_subfolder_the_extensions_and_the_indices_narrow_the_search(folder):
+    assert names(ImageFolder(str(folder), data_prefix=dict(img_path='a')), folder / 'a') == [
+        'deep/er/c.webp',
+        'two words 7.jpg',
+    ]
+    assert names(ImageFolder(str(folder), extensions=['.WEBP']), folder) == ['a/deep/er/c.webp']
+    assert len(ImageFolder(str(folder), indices=2)) == 2
+
+
+def test_a_list_gives_the_order_and_its_class_indices_are_ignored(folder):
+    (folder / 'train.txt').write_text('b.PNG 3\n\na/two words 7.jpg 12\na/two words 7.jpg\n')
+    dataset = ImageFolder(str(folder), ann_file='train.txt')
+    assert names(dataset, folder) == ['b.PNG', 'a/two words 7.jpg', 'a/two words 7.jpg']
+
+
+def test_a_coco_file_is_a_list(folder):
+    (folder / 'coco.json').write_text(json.dumps(dict(images=[dict(id=4, file_name='two words 7.jpg')])))
+    dataset = ImageFolder(str(folder), ann_file='coco.json', data_prefix=dict(img_path='a'))
+    assert names(dataset, folder) == ['a/two words 7.jpg']
+
+
+def test_it_is_built_by_its_name_and_gives_four_views(folder):
+    dataset = DATASETS.build(dict(type='detco_mm.ImageFolder', data_root=str(folder), pipeline=PIPELINE))
+    item = dataset[1]
+    assert [tuple(view.shape) for view in item['inputs']] == [(3, 16, 16)] * 2 + [(9, 3, 4, 4)] * 2
+    assert item['data_samples'].img_path == str(folder / 'a/deep/er/c.webp')
+
+
+def test_another_image_stands_in_for_one_that_cannot_be_decoded(folder):
+    (folder / 'a.jpeg').write_bytes(b'')
+    dataset = ImageFolder(str(folder), pipeline=VIEWS)
+    np.random.seed(0)
+    assert dataset[0]['img_path'] != str(folder / 'a.jpeg')
+    assert dataset.skipped >= 1
+
+
+def test_one_clear_error_stops_where_nothing_can_be_decoded(tmp_path):
+    for index in range(3):
+        (tmp_path / f'{index}.jpg').write_bytes(b'')
+    dataset = ImageFolder(str(tmp_path), pipeline=VIEWS, max_refetch=5)
+    with pytest.raises(RuntimeError, match=rf'none of 6 images in a row, out of 3, .*{tmp_path}/\d.jpg.*data\.root'):
+        dataset[0]
+    assert dataset.skipped == 6
+
+
+def test_a_test_set_never_takes_another_image(tmp_path):
+    (tmp_path / 'a.jpg').write_bytes(b'')
+    Image.new('RGB', (9, 9)).save(tmp_path / 'b.png')
+    with pytest.raises(RuntimeError, match=r'none of 1 images.*a\.jpg'):
+        ImageFolder(str(tmp_path), pipeline=VIEWS, test_mode=True)[0]
+
+
+def test_a_missing_folder_is_named_with_the_way_out(tmp_path):
+    with pytest.raises(FileNotFoundError, match=rf'no image folder at "{tmp_path}/nowhere.*set data.root'):
+        ImageFolder(f'{tmp_path}/nowhere')
+    with pytest.raises(FileNotFoundError, match='no image folder at "".*set data.root'):
+        ImageFolder()
+
+
+def test_an_empty_folder_says_which_suffixes_were_looked_for(tmp_path):
+    with pytest.raises(FileNotFoundError, match=rf'no image in "{tmp_path}.*\.jpg, .*\.webp'):
+        ImageFolder(str(tmp_path))
+
+
+def test_a_missing_list_is_named(folder):
+    with pytest.raises(FileNotFoundError, match=rf'no annotation file at "{folder}/train.txt"'):
+        ImageFolder(str(folder), ann_file='train.txt')
+
+
+@pytest.mark.parametrize(('lines', 'words'), [('x/a.jpeg 0\n', 'such as ".*/x/a.jpeg"'), ('\n', 'lists none')])
+def test_a_list_whose_images_are_not_there_is_named(folder, lines, words):
+    (folder / 'train.txt').write_text(lines)
+    with pytest.raises(FileNotFoundError, match=words):
+        ImageFolder(str(folder), ann_file='train.txt')
+
+
+def test_a_json_that_is_not_coco_is_named(folder):
+    (folder / 'other.json').write_text('[1, 2]')
+    with pytest.raises(ValueError, match='is no COCO annotation'):
+        ImageFolder(str(folder), ann_file='other.json')
