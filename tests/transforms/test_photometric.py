@@ -107,6 +107,28 @@ def test_colour_jitter_is_torchvisions_in_distribution(amounts):
     assert_same_distribution([ours(SMALL) for _ in range(1500)], [theirs(pil) for _ in range(1500)])
 
 
+def test_the_amounts_reach_the_ends_of_moco_v2s_ranges_and_no_further():
+    np.random.seed(0)
+    grey = np.full((2, 2, 3), 100, np.uint8)
+    red = np.full((2, 2, 3), (200, 0, 0), np.uint8)
+    off = dict(brightness=0, contrast=0, saturation=0, hue=0, prob=1)
+    lit = [ColourJitter(**{**off, 'brightness': 0.4})(grey)[0, 0, 0] for _ in range(1000)]
+    assert (min(lit), max(lit)) == (60, 139)  # 100 * (1 - 0.4), 100 * (1 + 0.4), which is truncated
+    turned = np.array([ColourJitter(**{**off, 'hue': 0.1})(red)[0, 0] for _ in range(1000)])
+    # A tenth of a circle from red is 0.6 of the way to yellow or magenta; 25 steps of 256 are 0.586 of it.
+    assert tuple(turned.max(0)) == pytest.approx((200, 117, 117), abs=1)
+
+
+@pytest.mark.parametrize('make', [ColourJitter, GaussianBlur])
+def test_an_image_is_changed_as_often_as_moco_v2_does(make):
+    np.random.seed(0)
+    step, number = make(), 4000
+    prob = 0.8 if make is ColourJitter else 0.5
+    image = NOISE[:8, :8]
+    share = np.mean([step(image) is not image for _ in range(number)])
+    assert abs(share - prob) < 4 * (prob * (1 - prob) / number) ** 0.5
+
+
 def test_blur_is_torchvisions_in_distribution():
     np.random.seed(0)
     torch.manual_seed(0)

@@ -1,0 +1,64 @@
+"""The streaming loss against the plain formulation."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from detco_mm.models import info_nce
+
+
+def plain_info_nce(query, key, queue, temperature):
+    """Concatenate all logits, cross-entropy, autograd: MoCo's pseudocode."""
+    logits = torch.cat([(query * key).sum(1, keepdim=True), query @ queue.T], dim=1) / temperature
+    loss = F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long), reduction='none')
+    return loss, logits.argmax(1) == 0
+
+
+def vectors(*shape, dtype=torch.float64):
+    return F.normalize(torch.randn(*shape, dtype=dtype), dim=-1)
+
+
+@pytest.mark.parametrize('length', [1, 7, 4096, 9000])
+@pytest.mark.parametrize('temperature', [0.2, 0.07, 0.005])
+def test_loss_gradient_and_hits_equal_the_plain_formulation(length, temperature):
+    torch.manual_seed(length)
+    query, key, queue = vectors(6, 16).requires_grad_(), vectors(6, 16), vectors(length, 16)
+    grad = torch.rand(6, dtype=torch.float64)
+    loss, hit = info_nce(query, key, queue, temperature)
+    expected, expected_hit = plain_info_nce(query, key, queue, temperature)
+    (ours,) = torch.autograd.grad(loss, query, grad)
+    (theirs,) = torch.autograd.grad(expected, query, grad)
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+    assert torch.equal(hit, expected_hit)
+
+
+def test_gradient_passes_gradcheck():
+    torch.manual_seed(0)
+    query, key, queue = vectors(3, 5).requires_grad_(), vectors(3, 5), vectors(11, 5)
+    assert torch.autograd.gradcheck(lambda q: info_nce(q, key, queue, 0.2)[0], query)
+
+
+def test_single_precision_agrees_to_a_millionth():
+    torch.manual_seed(0)
+    query, key, queue = vectors(8, 128), vectors(8, 128), vectors(5000, 128)
+    expected, _ = plain_info_nce(query, key, queue, 0.2)
+    loss, _ = info_nce(query.float(), key.float(), queue.float(), 0.2)
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-6, atol=0)
+
+
+def test_keys_and_queue_receive_no_gradient_and_do_not_change():
+    query, key, queue = vectors(4, 8).requires_grad_(), vectors(4, 8).requires_grad_(), vectors(9, 8)
+    before = queue.clone()
+    info_nce(query, key, queue, 0.2)[0].sum().backward()
+    assert key.grad is None and query.grad is not None
+    assert torch.equal(queue, before)
+
+
+def test_half_precision_queries_are_contrasted_in_the_precision_of_the_queue():
+    query, key, queue = (vectors(4, 8, dtype=torch.float32) for _ in range(3))
+    with torch.autocast('cpu', torch.bfloat16):
+        loss, _ = info_nce(query.bfloat16(), key, queue, 0.2)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, plain_info_nce(query.bfloat16().float(), key, queue, 0.2)[0])
+

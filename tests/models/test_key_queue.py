@@ -1,0 +1,44 @@
+"""The ring buffer."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detco_mm.models import KeyQueue
+
+
+@settings(max_examples=60, deadline=None)
+@given(length=st.integers(1, 12), batches=st.lists(st.integers(1, 12), max_size=8))
+def test_the_queue_holds_the_newest_keys_whatever_the_batch_sizes(length, batches):
+    queue = KeyQueue(num_rows=2, length=length, dim=1)
+    history = [queue.keys[:, [place]].clone() for place in range(length)]
+    written = 0
+    for size in (size for size in batches if size <= length):
+        keys = torch.arange(written, written + size).view(1, -1, 1) + torch.tensor([10.0, 1000.0]).view(2, 1, 1)
+        queue.enqueue(keys)
+        history += [keys[:, [place]] for place in range(size)]
+        written += size
+        assert int(queue.pointer) == written % length
+        oldest_first = torch.cat([queue.keys[:, int(queue.pointer) :], queue.keys[:, : int(queue.pointer)]], dim=1)
+        assert torch.equal(oldest_first, torch.cat(history[-length:], dim=1))
+
+
+def test_a_batch_longer_than_the_queue_is_refused_with_the_way_out():
+    queue = KeyQueue(num_rows=1, length=256, dim=4)
+    before = queue.keys.clone()
+    with pytest.raises(ValueError, match='batch of 512 keys does not fit a queue of 256: raise model.queue_len or lower'):
+        queue.enqueue(torch.randn(1, 512, 4))
+    assert torch.equal(queue.keys, before)
+
+
+def test_the_queue_starts_as_unit_vectors_and_is_part_of_the_checkpoint():
+    queue = KeyQueue(num_rows=3, length=5, dim=7)
+    torch.testing.assert_close(queue.keys.norm(dim=2), torch.ones(3, 5))
+    assert set(queue.state_dict()) == {'keys', 'pointer'}
+
+
+@pytest.mark.parametrize('field', ['num_rows', 'length', 'dim'])
+def test_an_empty_queue_is_refused(field):
+    with pytest.raises(ValueError, match='must be at least 1'):
+        KeyQueue(**dict(dict(num_rows=1, length=1, dim=1), **{field: 0}))
