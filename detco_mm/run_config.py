@@ -1,0 +1,84 @@
+"""What the command line asks for, written into a run's config."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.registry import MODELS
+
+from detco_mm.weights import read_backbone, verify_backbone
+
+
+def prepare(cfg: Config, resume: str | None = None, amp: bool = False, auto_scale_lr: bool = False) -> None:
+    """Turn flags into settings, in place.
+
+    Args:
+        cfg: the run's config, with the command line's overrides merged.
+        resume: None, 'auto' for the latest checkpoint of the work dir, or the path of one.
+        amp: train in mixed precision.
+        auto_scale_lr: scale the learning rate with the batch.
+
+    Raises:
+        FileNotFoundError: if the checkpoint to resume, or to load from, is not there.
+        ValueError: if the config has no batch size that its learning rate belongs to.
+    """
+    _point_data(cfg)
+    if not torch.cuda.is_available():
+        _replace_sync_bn(cfg)
+    if amp:
+        # MMEngine's AmpOptimWrapper exists on accelerators only.
+        kind = 'AmpOptimWrapper' if torch.cuda.is_available() else 'detco_mm.BFloat16OptimWrapper'
+        cfg.optim_wrapper.type = kind
+    if auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(
+                '--auto-scale-lr without auto_scale_lr.base_batch_size in the config: '
+                'set it to the batch over all GPUs that the learning rate belongs to'
+            )
+        cfg.auto_scale_lr.enable = True
+    if resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if resume == 'auto' else resume
+    if cfg.get('load_from') and '://' not in cfg.load_from and not Path(cfg.load_from).is_file():
+        raise FileNotFoundError(f'no checkpoint at "{cfg.load_from}": check the path given as --resume or load_from')
+
+
+def _point_data(cfg: Config) -> None:
+    """Lead the training data set to ``data.root`` and ``data.ann_file``, the one place where users name their images."""
+    if 'root' in cfg.get('data', {}):
+        dataset = cfg.train_dataloader.dataset
+        dataset.data_root = cfg.data.root
+        dataset.ann_file = cfg.data.get('ann_file', '')
+
+
+def _replace_sync_bn(cfg: Config) -> None:
+    """SyncBN needs a GPU; on the CPU plain BN takes its place."""
+
+    def walk(node: Any) -> int:
+        if isinstance(node, ConfigDict):
+            if node.get('type') in ('SyncBN', 'MMSyncBN'):
+                node['type'] = 'BN'
+                return 1
+            return sum(walk(value) for value in node.values())
+        return sum(walk(value) for value in node) if isinstance(node, list | tuple) else 0
+
+    if walk(cfg.model):
+        print_log('no GPU: BN takes the place of SyncBN', logger='current')
+
+
+def use_backbone(cfg: Config, path: str) -> None:
+    """Start the detector from an exported backbone, after checking that every key fits.
+
+    Args:
+        cfg: a detector's config; the default scope must be set.
+        path: a file written by ``tools/export_backbone.py``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if a key is missing, unexpected or of another shape; it lists them.
+    """
+    backbone = MODELS.build(dict(cfg.model.backbone, init_cfg=None))
+    verify_backbone(read_backbone(path), backbone)
+    cfg.model.backbone.init_cfg = ConfigDict(type='Pretrained', checkpoint=path)

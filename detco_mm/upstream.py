@@ -1,0 +1,205 @@
+"""Repairs of the frozen OpenMMLab stack, applied when ``detco_mm`` is imported.
+
+MMSelfSup, MMClassification and mmcv 2.0 had their last releases in 2023; PyTorch, NumPy and setuptools went on. Each
+function below mends one thing: its docstring gives the symptom, upstream's link and the condition under which it
+applies, and it returns whether it did. All may be called again without effect.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as torch_dist
+from mmengine.dist import utils as dist_utils
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.registry import Registry
+from mmengine.runner import Runner
+from packaging.version import Version
+
+# Distributions, the versions that work together, and why the upper ends are where they are: MMSelfSup 1.0.0 asserts
+# mmcls < 1.1 and mmcv < 2.1; MMEngine's get_installed_path needs pkg_resources, which setuptools 82 dropped.
+RANGES: dict[tuple[str, ...], tuple[str, str]] = {
+    ('torch',): ('2.1', '3'),
+    ('mmengine',): ('0.10.4', '0.11'),
+    ('mmcv', 'mmcv-lite'): ('2.0.0rc4', '2.1'),
+    ('mmcls',): ('1.0.0rc6', '1.1'),
+    ('mmselfsup',): ('1.0.0', '1.1'),
+    ('setuptools',): ('40', '82'),
+}
+
+
+class StackError(ImportError):
+    """A package of the stack is missing or of a version that does not work; the message is one line."""
+
+
+def check_versions(installed: Callable[[str], str] = version) -> None:
+    """Compare what is installed with RANGES.
+
+    Args:
+        installed: gives the version of a distribution, or raises PackageNotFoundError.
+
+    Raises:
+        StackError: one line with the name, the version found, the range, and the command that mends it.
+    """
+    for names, (lowest, end) in RANGES.items():
+        found = None
+        for name in names:
+            try:
+                found = installed(name)
+                break
+            except PackageNotFoundError:
+                continue
+        wanted = f'>={lowest},<{end}'
+        # mmselfsup and mmcls name a torch-era dependency tree in their metadata: --no-deps leaves yours alone.
+        command = f"pip install --no-deps '{names[0]}{wanted}'" if names[0] != 'mmcv' else 'make setup'
+        if found is None:
+            raise StackError(f'{names[0]} is not installed; {wanted} is needed: run {command}')
+        if not Version(lowest) <= Version(found) < Version(end):
+            raise StackError(f'{name} {found} does not work here; {wanted} is needed: run {command}')
+
+
+def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> bool:
+    """Put ``make(original)`` in the place of ``owner.name``, once."""
+    original = getattr(owner, name)
+    if getattr(original, 'repaired_by_detco_mm', False):
+        return False
+    replacement = make(original)
+    functools.update_wrapper(replacement, original)
+    replacement.repaired_by_detco_mm = True
+    setattr(owner, name, replacement)
+    return True
+
+
+def drop_missing_registry_locations() -> bool:
+    """Let MMSelfSup's registries import only the modules that its release contains.
+
+    Symptom: ``No module named 'mmselfsup.engine.runner'`` at the first ``runner.train()``.
+    Link: https://github.com/open-mmlab/mmselfsup/issues/745
+    Condition: a registry of scope mmselfsup whose location is not there.
+    """
+
+    def make(original: Callable) -> Callable:
+        def import_from_location(self: Registry) -> None:
+            if self.scope == 'mmselfsup':
+                self._locations = [place for place in self._locations if importlib.util.find_spec(place)]
+            original(self)
+
+        return import_from_location
+
+    return _replace(Registry, 'import_from_location', make)
+
+
+def keep_message_hub_in_plain_types() -> bool:
+    """Write the message hub as numbers and lists, so that checkpoints load without executing pickled code.
+
+    Symptom: ``--resume`` fails with ``Weights only load failed ... HistoryBuffer`` on torch 2.6 or newer.
+    Link: https://github.com/open-mmlab/mmengine/issues/1655
+    Condition: always; on older torch it does no harm.
+    """
+
+    def make_save(original: Callable) -> Callable:
+        def state_dict(self: MessageHub) -> dict:
+            return _plain(original(self))
+
+        return state_dict
+
+    def make_load(original: Callable) -> Callable:
+        def load_state_dict(self: MessageHub, state_dict: Any) -> None:
+            if isinstance(state_dict, dict):
+                scalars = {
+                    key: HistoryBuffer(**value) if isinstance(value, dict) else value
+                    for key, value in state_dict['log_scalars'].items()
+                }
+                state_dict = dict(state_dict, log_scalars=scalars)
+            original(self, state_dict)
+
+        return load_state_dict
+
+    saves = _replace(MessageHub, 'state_dict', make_save)
+    return _replace(MessageHub, 'load_state_dict', make_load) or saves
+
+
+def _plain(value: Any) -> Any:
+    """Replace HistoryBuffers by the arguments that build them, NumPy's numbers by Python's."""
+    if isinstance(value, HistoryBuffer):
+        log_history, count_history = value.data
+        return dict(
+            log_history=log_history.tolist(), count_history=count_history.tolist(), max_length=value.max_length
+        )
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(entry) for entry in value)
+    return value
+
+
+def start_gloo_without_gpu() -> bool:
+    """Start a gloo process group where there is no GPU.
+
+    Symptom: ``Found no NVIDIA driver`` from ``init_dist`` with ``--launcher pytorch`` on a CPU machine, whatever the
+    backend, for MMEngine calls ``torch.cuda.set_device`` first.
+    Link: https://github.com/open-mmlab/mmengine/issues/1353
+    Condition: ``torch.cuda.is_available()`` is False and no other accelerator of MMEngine's is there.
+    """
+
+    def make(original: Callable) -> Callable:
+        def _init_dist_pytorch(backend: str, init_backend: str = 'torch', **kwargs: Any) -> None:
+            if _on_cpu():
+                torch_dist.init_process_group(backend='gloo', **kwargs)
+            else:
+                original(backend, init_backend, **kwargs)
+
+        return _init_dist_pytorch
+
+    return _replace(dist_utils, '_init_dist_pytorch', make)
+
+
+def wrap_models_without_gpu() -> bool:
+    """Let DDP wrap a model on the CPU.
+
+    Symptom: ``DistributedDataParallel device_ids and output_device arguments only work with single-device/multiple-
+    device GPU modules``, for the Runner passes ``device_ids=[LOCAL_RANK]``.
+    Link: https://github.com/open-mmlab/mmengine/issues/1353
+    Condition: as for :func:`start_gloo_without_gpu`, and the config has no ``model_wrapper_cfg``.
+    """
+
+    def make(original: Callable) -> Callable:
+        def wrap_model(self: Runner, model_wrapper_cfg: dict | None, model: torch.nn.Module) -> torch.nn.Module:
+            if self.distributed and _on_cpu():
+                # What the Runner passes by default, but for the devices.
+                model_wrapper_cfg = {'broadcast_buffers': False, **(model_wrapper_cfg or {}), 'device_ids': None}
+            return original(self, model_wrapper_cfg, model)
+
+        return wrap_model
+
+    return _replace(Runner, 'wrap_model', make)
+
+
+def _on_cpu() -> bool:
+    return not (
+        torch.cuda.is_available()
+        or dist_utils.is_mlu_available()
+        or dist_utils.is_npu_available()
+        or dist_utils.is_musa_available()
+    )
+
+
+REPAIRS = (
+    drop_missing_registry_locations,
+    keep_message_hub_in_plain_types,
+    start_gloo_without_gpu,
+    wrap_models_without_gpu,
+)
+
+
+def repair() -> list[str]:
+    """Apply all repairs; return the names of those that were not in place yet."""
+    return [function.__name__ for function in REPAIRS if function()]

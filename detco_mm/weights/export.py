@@ -1,0 +1,126 @@
+"""A pre-training checkpoint -> a backbone that MMDetection's ResNet loads."""
+
+import hashlib
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Where a DetCo checkpoint keeps the two backbones. MMSelfSup's, MMDetection's and torchvision's ResNets share the names
+# behind the prefix (conv1, bn1, layer1.0.conv1 ...).
+PREFIXES = {'query': 'backbone.', 'key': 'key_encoder.backbone.'}
+
+
+def _load(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint without executing pickled code.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no checkpoint, or holds more than tensors and plain types.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no checkpoint at "{path}": give the .pth file of a run, such as work_dirs/NAME/epoch_N.pth')
+    try:
+        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f'"{path}" is not a checkpoint that loads safely: {str(error).splitlines()[0]}') from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'"{path}" holds a {type(checkpoint).__name__}: a checkpoint is a dict with a state_dict')
+    return checkpoint
+
+
+def digest(state_dict: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes, types and bytes of the weights, in the order of the names."""
+    sha = hashlib.sha256()
+    for name in sorted(state_dict):
+        tensor = state_dict[name].detach().cpu().contiguous()
+        sha.update(f'{name} {tuple(tensor.shape)} {tensor.dtype}\n'.encode())
+        sha.update(tensor.view(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
+
+
+def export_backbone(checkpoint_path: str | Path, out_path: str | Path, encoder: str = 'query') -> dict[str, Any]:
+    """Write one of the two backbones with the names that MMDetection expects.
+
+    Args:
+        checkpoint_path: a checkpoint of a pre-training run.
+        out_path: the file to write; it appears whole or not at all.
+        encoder: 'query', the trained one, or 'key', its moving average.
+
+    Returns:
+        What was written: ``state_dict`` and ``meta`` (encoder, epoch, iteration, experiment, versions, SHA-256).
+
+    Raises:
+        FileNotFoundError: if there is no checkpoint.
+        ValueError: if it holds no such backbone.
+    """
+    if encoder not in PREFIXES:
+        raise ValueError(f'encoder={encoder!r} is unknown: choose from {", ".join(PREFIXES)}')
+    checkpoint = _load(checkpoint_path)
+    state_dict, prefix = checkpoint.get('state_dict', {}), PREFIXES[encoder]
+    backbone = {name[len(prefix) :]: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
+    if not backbone:
+        raise ValueError(
+            f'"{checkpoint_path}" has no weights below "{prefix}": is it a checkpoint of a DetCo run? '
+            f'It starts with {", ".join(list(state_dict)[:3]) or "nothing"}'
+        )
+    source = checkpoint.get('meta', {})
+    meta = {key: source[key] for key in ('epoch', 'iter', 'experiment_name', 'mmengine_version', 'time') if key in source}
+    meta |= dict(encoder=encoder, source=Path(checkpoint_path).name, sha256=digest(backbone))
+    exported = dict(state_dict=backbone, meta=meta)
+    out_path = Path(out_path)
+    out_path.parent.mkdir(parents=True, exist_ok=True)
+    part = out_path.with_name(f'.{out_path.name}.part')
+    with open(part, 'wb') as file:
+        torch.save(exported, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, out_path)
+    return exported
+
+
+def read_backbone(path: str | Path) -> dict[str, Tensor]:
+    """Read the weights of an exported backbone and check them against their SHA-256, if they carry one.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it does not load safely, or was altered since it was written.
+    """
+    checkpoint = _load(path)
+    state_dict = checkpoint.get('state_dict', checkpoint)
+    expected = checkpoint.get('meta', {}).get('sha256')
+    if expected is not None and digest(state_dict) != expected:
+        raise ValueError(f'the weights of "{path}" are not those that were exported (SHA-256 differs): export them again')
+    return state_dict
+
+
+def verify_backbone(state_dict: Mapping[str, Tensor], backbone: nn.Module) -> None:
+    """Make sure that weights fit a backbone: none missing, none unexpected, none of another shape.
+
+    Args:
+        state_dict: the weights, without a prefix.
+        backbone: the module that they are for.
+
+    Raises:
+        ValueError: with a list of the keys that do not fit.
+    """
+    own = backbone.state_dict()
+    problems = {
+        'missing': [name for name in own if name not in state_dict],
+        'unexpected': [name for name in state_dict if name not in own],
+        'of another shape': [n for n in own if n in state_dict and own[n].shape != state_dict[n].shape],
+    }
+    found = {kind: names for kind, names in problems.items() if names}
+    if found:
+        lists = '; '.join(
+            f'{len(names)} {kind} ({", ".join(names[:8])}{", ..." if len(names) > 8 else ""})'
+            for kind, names in found.items()
+        )
+        raise ValueError(
+            f'the weights do not fit this backbone, which would be left random: {lists}. '
+            "Export them with tools/export_backbone.py, and match the config's depth"
+        )

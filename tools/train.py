@@ -1,0 +1,11 @@
+"""Pre-train DetCo, or anything else that MMSelfSup's Runner trains.
+
+    python tools/train.py CONFIG [--work-dir DIR] [--resume [CHECKPOINT]] [--amp] [--cfg-options KEY=VALUE ...]
+
+On several GPUs use tools/dist_train.sh, on a Slurm cluster tools/slurm_train.sh.
+"""
+
+from _training import main
+
+if __name__ == '__main__':
+    main(default_scope='mmselfsup')
