@@ -46,7 +46,7 @@ def prepare(cfg: Config, resume: str | None = None, amp: bool = False, auto_scal
 
 
 def _point_data(cfg: Config) -> None:
-    """Lead the training data set to ``data.root`` and ``data.ann_file``, the one place where users name their images."""
+    """Lead the training data to ``data.root`` and ``data.ann_file``, where users name their images."""
     if 'root' in cfg.get('data', {}):
         dataset = cfg.train_dataloader.dataset
         dataset.data_root = cfg.data.root

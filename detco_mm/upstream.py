@@ -127,9 +127,7 @@ def _plain(value: Any) -> Any:
     """Replace HistoryBuffers by the arguments that build them, NumPy's numbers by Python's."""
     if isinstance(value, HistoryBuffer):
         log_history, count_history = value.data
-        return dict(
-            log_history=log_history.tolist(), count_history=count_history.tolist(), max_length=value.max_length
-        )
+        return dict(log_history=log_history.tolist(), count_history=count_history.tolist(), max_length=value.max_length)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

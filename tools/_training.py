@@ -19,19 +19,33 @@ from detco_mm.run_config import prepare, use_backbone
 
 def parse(default_scope: str) -> argparse.Namespace:
     """Read OpenMMLab's usual flags."""
-    parser = argparse.ArgumentParser(description=sys.modules['__main__'].__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=sys.modules['__main__'].__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config file')
     if default_scope == 'mmdet':
         parser.add_argument('backbone', nargs='?', help='exported backbone to start from')
     parser.add_argument('--work-dir', help='where logs and checkpoints go; work_dirs/<name of the config> by default')
-    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-                        help='go on from a checkpoint; without one, from the latest in the work dir')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from a checkpoint; without one, from the latest in the work dir',
+    )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision; bf16 where there is no GPU')
-    parser.add_argument('--auto-scale-lr', action='store_true',
-                        help="scale the learning rate with the batch over all GPUs, from the config's base_batch_size")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings of the config, e.g. data.root=my/images')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate with the batch over all GPUs, from the config's base_batch_size",
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. data.root=my/images',
+    )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by some launchers')
     args = parser.parse_args()
@@ -44,7 +58,9 @@ def main(default_scope: str) -> None:
     args = parse(default_scope)
     try:
         if not Path(args.config).is_file():
-            raise FileNotFoundError(f'no config at "{args.config}": give the path of a config, such as those in configs/')
+            raise FileNotFoundError(
+                f'no config at "{args.config}": give the path of a config, such as those in configs/'
+            )
         cfg = Config.fromfile(args.config)
         cfg.merge_from_dict(args.cfg_options or {})
         cfg.launcher = args.launcher

@@ -27,5 +27,7 @@ if kept.tolist() != [0, 2]:
     sys.exit(f'mmcv.ops.nms kept boxes {kept.tolist()} and not [0, 2]: build mmcv again with make setup')
 
 print(f'detco_mm {detco_mm.__version__} on Python {platform.python_version()}, {platform.machine()}, device {device}')
-print(f'torch {torch.__version__}, torchvision {torchvision.__version__}, mmcv {mmcv.__version__} (nms ran on {device})')
+print(
+    f'torch {torch.__version__}, torchvision {torchvision.__version__}, mmcv {mmcv.__version__} (nms ran on {device})'
+)
 print(', '.join(f'{name} {version(name)}' for name in ('mmengine', 'mmcls', 'mmselfsup', 'mmdet', 'numpy')))

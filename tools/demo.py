@@ -60,16 +60,21 @@ class Step:
 def moved(config: Any, root: str, prefix: str = '') -> list[str]:
     """List the --cfg-options that lead a config from DATA to another folder."""
     if isinstance(config, str):
-        return [f'{prefix}={root}{config[len(DATA):]}'] if config == DATA or config.startswith(DATA + '/') else []
+        return [f'{prefix}={root}{config[len(DATA) :]}'] if config == DATA or config.startswith(DATA + '/') else []
     items = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
     return [option for key, value in items for option in moved(value, root, f'{prefix}.{key}' if prefix else str(key))]
 
 
 def schedule(iters: int) -> list[str]:
     """List the --cfg-options that shorten or lengthen the fine-tuning with its schedule."""
-    return [f'train_cfg.max_iters={iters}', f'train_cfg.val_interval={iters}',
-            f'default_hooks.checkpoint.interval={iters}', f'param_scheduler.0.end={max(1, iters // 10)}',
-            f'param_scheduler.1.end={iters}', f'param_scheduler.1.milestones=[{iters * 3 // 4},{iters * 11 // 12}]']
+    return [
+        f'train_cfg.max_iters={iters}',
+        f'train_cfg.val_interval={iters}',
+        f'default_hooks.checkpoint.interval={iters}',
+        f'param_scheduler.0.end={max(1, iters // 10)}',
+        f'param_scheduler.1.end={iters}',
+        f'param_scheduler.1.milestones=[{iters * 3 // 4},{iters * 11 // 12}]',
+    ]
 
 
 def plan(size: str, seed: int, work: Path) -> list[Step]:
@@ -90,25 +95,47 @@ def plan(size: str, seed: int, work: Path) -> list[Step]:
     weights = str(work / 'detco_r18.pth')
     counts = [text for name, count in spec['data'].items() for text in (f'--{name}', str(count))]
     return [
-        Step('data', 'making the embedded detection data',
-             [python, 'tools/make_data.py', data, '--seed', str(seed), *counts]),
-        Step('pretrain', f'pre-training DetCo for {pre_steps} iterations',
-             [python, 'tools/train.py', PRETRAIN, '--work-dir', str(work / 'pretrain'), *pre_options],
-             work / 'pretrain', pre_steps, ('data',)),
-        Step('export', 'exporting its backbone',
-             [python, 'tools/export_backbone.py', str(work / 'pretrain' / 'CHECKPOINT'), weights],
-             needs=('pretrain',)),
-        Step('random', f'fine-tuning Mask R-CNN from random weights for {det_steps} iterations',
-             [python, 'tools/det_train.py', FINETUNE, '--work-dir', str(work / 'random'), *det_options],
-             work / 'random', det_steps, ('data',)),
-        Step('detco', f'fine-tuning Mask R-CNN from DetCo for {det_steps} iterations',
-             [python, 'tools/det_train.py', FINETUNE, weights, '--work-dir', str(work / 'detco'), *det_options],
-             work / 'detco', det_steps, ('export',)),
+        Step(
+            'data',
+            'making the embedded detection data',
+            [python, 'tools/make_data.py', data, '--seed', str(seed), *counts],
+        ),
+        Step(
+            'pretrain',
+            f'pre-training DetCo for {pre_steps} iterations',
+            [python, 'tools/train.py', PRETRAIN, '--work-dir', str(work / 'pretrain'), *pre_options],
+            work / 'pretrain',
+            pre_steps,
+            ('data',),
+        ),
+        Step(
+            'export',
+            'exporting its backbone',
+            [python, 'tools/export_backbone.py', str(work / 'pretrain' / 'CHECKPOINT'), weights],
+            needs=('pretrain',),
+        ),
+        Step(
+            'random',
+            f'fine-tuning Mask R-CNN from random weights for {det_steps} iterations',
+            [python, 'tools/det_train.py', FINETUNE, '--work-dir', str(work / 'random'), *det_options],
+            work / 'random',
+            det_steps,
+            ('data',),
+        ),
+        Step(
+            'detco',
+            f'fine-tuning Mask R-CNN from DetCo for {det_steps} iterations',
+            [python, 'tools/det_train.py', FINETUNE, weights, '--work-dir', str(work / 'detco'), *det_options],
+            work / 'detco',
+            det_steps,
+            ('export',),
+        ),
     ]
 
 
 def _parsed(options: list[str]) -> dict[str, Any]:
     from mmengine.config import DictAction
+
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     return parser.parse_args(['--cfg-options', *options]).cfg_options
@@ -126,8 +153,13 @@ def run(step: Step, number: str, log: Path, forecast: Forecast) -> float:
     print(f'  $ python {" ".join(command[1:])}\n  log: {log}', flush=True)
     start, said, live = time.monotonic(), 0.0, sys.stdout.isatty()
     with log.open('w') as out:
-        child = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT,
-                                 env={**os.environ, 'PYTHONUNBUFFERED': '1', 'MPLBACKEND': 'Agg'})
+        child = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, 'PYTHONUNBUFFERED': '1', 'MPLBACKEND': 'Agg'},
+        )
         try:
             while child.poll() is None:
                 time.sleep(0.5)
@@ -135,8 +167,9 @@ def run(step: Step, number: str, log: Path, forecast: Forecast) -> float:
                 if elapsed - said < (1 if live else 20):
                     continue
                 said, done = elapsed, fraction_done(step.folder, step.steps) if step.folder else 0.0
-                line = (f'  {100 * done:3.0f} % ' if step.steps else '  ') + \
-                    f'{clock(elapsed)} elapsed, about {clock(forecast.left(elapsed, done))} left overall'
+                line = (
+                    f'  {100 * done:3.0f} % ' if step.steps else '  '
+                ) + f'{clock(elapsed)} elapsed, about {clock(forecast.left(elapsed, done))} left overall'
                 print(f'\r{line:<70}' if live else line, end='' if live else '\n', flush=True)
         except BaseException:
             child.terminate()
@@ -163,16 +196,23 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     steps = plan(args.size, args.seed, work)
     forecast = Forecast([SIZES[args.size]['seconds'][step.name] for step in steps])
-    print(f'DetCo demo, size {args.size}, seed {args.seed}: {len(steps)} steps, about {clock(forecast.left())} on two '
-          'cores from the start', flush=True)
+    print(
+        f'DetCo demo, size {args.size}, seed {args.seed}: {len(steps)} steps, about {clock(forecast.left())} on two '
+        'cores from the start',
+        flush=True,
+    )
     seconds: dict[str, float] = {}
     renewed: set[str] = set()
     for at, step in enumerate(steps):
         stamp, number = work / f'{step.name}.done.json', f'{at + 1} of {len(steps)}'
         done = json.loads(stamp.read_text()) if stamp.is_file() else {}
         # The data's own command finds out by itself whether they are there.
-        if done.get('command') == step.command and not args.fresh and not renewed & set(step.needs) \
-                and step.name != 'data':
+        if (
+            done.get('command') == step.command
+            and not args.fresh
+            and not renewed & set(step.needs)
+            and step.name != 'data'
+        ):
             print(f'step {number}: {step.title}: done before', flush=True)
             seconds[step.name] = done['seconds']
             forecast.finish(None)
@@ -190,15 +230,28 @@ def main() -> None:
     data = steps[0].command[2]
     config = Config.fromfile(str(work / 'pretrain' / Path(PRETRAIN).name))
     pictures = demo_report.draw(
-        pipeline=config.train_dataloader.dataset.pipeline, data=data, seed=args.seed, pretrain=work / 'pretrain',
-        runs={name: (work / name / Path(FINETUNE).name, checkpoint(work / name)) for name in ('random', 'detco')})
+        pipeline=config.train_dataloader.dataset.pipeline,
+        data=data,
+        seed=args.seed,
+        pretrain=work / 'pretrain',
+        runs={name: (work / name / Path(FINETUNE).name, checkpoint(work / name)) for name in ('random', 'detco')},
+    )
     metrics = {title: last_metrics(read_rows(work / name)) for name, title in demo_report.TITLES.items()}
-    facts = {'size and seed': f'{args.size}, {args.seed}',
-             'images': ', '.join(f'{count} {name}' for name, count in SIZES[args.size]['data'].items() if count),
-             'configs': f'{PRETRAIN}, {FINETUNE}'}
+    facts = {
+        'size and seed': f'{args.size}, {args.seed}',
+        'images': ', '.join(f'{count} {name}' for name, count in SIZES[args.size]['data'].items() if count),
+        'configs': f'{PRETRAIN}, {FINETUNE}',
+    }
     report = work / 'report.html'
-    report.write_text(demo_report.page(args.size, metrics, pictures, facts, {
-        step.title: (seconds[step.name], ' '.join(['python', *step.command[1:]])) for step in steps}))
+    report.write_text(
+        demo_report.page(
+            args.size,
+            metrics,
+            pictures,
+            facts,
+            {step.title: (seconds[step.name], ' '.join(['python', *step.command[1:]])) for step in steps},
+        )
+    )
     print(f'\n{demo_report.table_text(metrics)}\n\n{demo_report.CAVEAT[args.size]}\n\nreport: {report}')
 
 

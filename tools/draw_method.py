@@ -20,8 +20,11 @@ def main() -> None:
     np.random.seed(args.seed)
     photograph = Path(skimage.__file__).parent / 'data' / 'chelsea.png'
     item = {'img_path': str(photograph)}
-    for step in ({'type': 'detco_mm.DetCoViews'}, {'type': 'detco_mm.JigsawPatches', 'grid': 3, 'patch_size': 64},
-                 {'type': 'detco_mm.PackDetCoInputs'}):
+    for step in (
+        {'type': 'detco_mm.DetCoViews'},
+        {'type': 'detco_mm.JigsawPatches', 'grid': 3, 'patch_size': 64},
+        {'type': 'detco_mm.PackDetCoInputs'},
+    ):
         item = TRANSFORMS.build(step)(item)
     image = cv2.cvtColor(cv2.imread(str(photograph)), cv2.COLOR_BGR2RGB)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)

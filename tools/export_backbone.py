@@ -1,6 +1,6 @@
 """Write the backbone of a pre-training checkpoint for MMDetection.
 
-    python tools/export_backbone.py CHECKPOINT OUT [--encoder query|key]
+python tools/export_backbone.py CHECKPOINT OUT [--encoder query|key]
 """
 
 import argparse

@@ -89,9 +89,7 @@ class DetCoHead(BaseModule):
                 query = torch.cat([queries[PAIRS[pair][0]][index] for pair in pairs])
                 key = keys[key_scope][index].repeat(len(pairs), 1)
                 loss, hit = info_nce(query, key, negatives[key_scope][index], self.temperature)
-                for pair, pair_loss, pair_hit in zip(
-                    pairs, loss.chunk(len(pairs)), hit.chunk(len(pairs)), strict=True
-                ):
+                for pair, pair_loss, pair_hit in zip(pairs, loss.chunk(len(pairs)), hit.chunk(len(pairs)), strict=True):
                     results['loss'][f'{pair}_{stage}'] = pair_loss.mean() * self.stage_weights[stage]
                     results['acc'][f'{pair}_{stage}'] = pair_hit.float().mean()
         return {

@@ -92,18 +92,19 @@ class DetCoNeck(BaseModule):
         self.num_patches = num_patches
         self.out_channels = out_channels
         channels = dict(zip(STAGES, in_channels, strict=True))
-        self.projections = nn.ModuleDict()
+        projections = {}
         if 'global' in scopes:
-            self.projections['global'] = nn.ModuleDict(
+            projections['global'] = nn.ModuleDict(
                 {stage: _mlp(channels[stage], channels[stage], out_channels) for stage in self.stages}
             )
         if 'local' in scopes:
-            self.projections['local'] = nn.ModuleDict(
+            projections['local'] = nn.ModuleDict(
                 {
                     stage: _local_projection(local_projection, channels[stage], out_channels, num_patches)
                     for stage in self.stages
                 }
             )
+        self.projections = nn.ModuleDict(projections)
 
     def forward(self, maps: Sequence[Tensor], scope: str) -> Tensor:
         """Project the maps of one view.
@@ -121,10 +122,8 @@ class DetCoNeck(BaseModule):
             pooled = stage_map.mean((2, 3))
             if scope == 'local':
                 pooled = pooled.view(-1, self.num_patches * pooled.shape[1])
-            vectors.append(self.projections[scope][stage](pooled))
+            vectors.append(self.projections.get_submodule(f'{scope}.{stage}')(pooled))
         stacked = torch.stack(vectors)
         if stacked.dtype in (torch.float16, torch.bfloat16):
             stacked = stacked.float()
         return F.normalize(stacked, dim=2)
-
-

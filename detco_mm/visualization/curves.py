@@ -46,8 +46,10 @@ def pretraining_curves(rows: Sequence[Row]) -> dict[str, bytes]:
         figure, axes = plt.subplots(figsize=SIZE)
         axes.plot(*series(rows, 'loss'), color=RUN_COLOURS[1])
         axes.set(title='Loss, all terms', xlabel='iteration')
-        charts['Pre-training loss, the weighted sum of all terms. It usually rises at first, while real keys fill the '
-               'queues.'] = png(figure)
+        charts[
+            'Pre-training loss, the weighted sum of all terms. It usually rises at first, while real keys fill the '
+            'queues.'
+        ] = png(figure)
         for kind, what in (('loss', 'Loss'), ('acc', 'Contrast accuracy (%)')):
             for pair in PAIRS:
                 if not any(_has(rows, f'{kind}_{pair}_{stage}') for stage in STAGES):
@@ -55,8 +57,10 @@ def pretraining_curves(rows: Sequence[Row]) -> dict[str, bytes]:
                 figure, axes = plt.subplots(figsize=SIZE)
                 _by_stage(axes, rows, kind, pair)
                 axes.set_title(f'{what}, {PAIR_NAMES[pair]}')
-                charts[f'{what}, {PAIR_NAMES[pair]} ({pair}), by stage'
-                       + ('; weighted as in the sum.' if kind == 'loss' else '.')] = png(figure)
+                charts[
+                    f'{what}, {PAIR_NAMES[pair]} ({pair}), by stage'
+                    + ('; weighted as in the sum.' if kind == 'loss' else '.')
+                ] = png(figure)
     return charts
 
 

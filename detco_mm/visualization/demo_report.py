@@ -20,13 +20,15 @@ from detco_mm.visualization.views import views_picture
 
 TITLES = {'random': 'random init', 'detco': 'DetCo'}
 Metrics = Mapping[str, Mapping[str, float]]
-_BOTH = ('Both rows share data, fine-tuning budget and seed; only the weights that the backbone starts from differ. '
-         'It is one seed on small synthetic scenes with ResNet-18: ')
+_BOTH = (
+    'Both rows share data, fine-tuning budget and seed; only the weights that the backbone starts from differ. '
+    'It is one seed on small synthetic scenes with ResNet-18: '
+)
 CAVEAT = {
     'small': _BOTH + 'it shows that the whole chain works, and what one short run of each gave. Another seed gives '
-                     'another difference, and nothing here is evidence about ImageNet or COCO.',
+    'another difference, and nothing here is evidence about ImageNet or COCO.',
     'medium': _BOTH + 'it shows what one longer run of each gave. A claim would need several seeds, and nothing here '
-                      'is evidence about ImageNet or COCO.',
+    'is evidence about ImageNet or COCO.',
 }
 
 
@@ -45,9 +47,15 @@ def versions() -> dict[str, str]:
     return {**found, 'machine': f'{platform.system()}, {machine}'}
 
 
-def draw(pipeline: list[dict[str, Any]], data: str | Path, seed: int, pretrain: str | Path,
-         runs: Mapping[str, tuple[str | Path, str | Path]], images: int = 6, views: int = 4) -> dict[str, dict[str,
-                                                                                                              bytes]]:
+def draw(
+    pipeline: list[dict[str, Any]],
+    data: str | Path,
+    seed: int,
+    pretrain: str | Path,
+    runs: Mapping[str, tuple[str | Path, str | Path]],
+    images: int = 6,
+    views: int = 4,
+) -> dict[str, dict[str, bytes]]:
     """Draw all pictures of the report.
 
     Args:
@@ -78,12 +86,19 @@ def draw(pipeline: list[dict[str, Any]], data: str | Path, seed: int, pretrain: 
         columns[TITLES[name]] = detect(config, weights, pictures, device)
     return {
         'pretrain': pretraining_curves(read_rows(pretrain)),
-        'finetune': finetuning_curves({TITLES[name]: read_rows(Path(config).parent)
-                                       for name, (config, _) in runs.items()}),
-        'views': {'Four views of each image: two global ones, and two local ones as nine shuffled patches.':
-                  views_picture([read_image(path) for path in paths], [item['inputs'] for item in items])},
-        'detections': {'Val images: the annotation, and what each model finds with a score of at least 0.3.':
-                       detections_picture(pictures, columns, classes)},
+        'finetune': finetuning_curves(
+            {TITLES[name]: read_rows(Path(config).parent) for name, (config, _) in runs.items()}
+        ),
+        'views': {
+            'Four views of each image: two global ones, and two local ones as nine shuffled patches.': views_picture(
+                [read_image(path) for path in paths], [item['inputs'] for item in items]
+            )
+        },
+        'detections': {
+            'Val images: the annotation, and what each model finds with a score of at least 0.3.': detections_picture(
+                pictures, columns, classes
+            )
+        },
     }
 
 
@@ -92,8 +107,13 @@ def table_text(metrics: Metrics) -> str:
     return text_table(results_table(metrics))
 
 
-def page(size: str, metrics: Metrics, pictures: Mapping[str, Mapping[str, bytes]], facts: Mapping[str, str],
-         steps: Mapping[str, tuple[float, str]]) -> str:
+def page(
+    size: str,
+    metrics: Metrics,
+    pictures: Mapping[str, Mapping[str, bytes]],
+    facts: Mapping[str, str],
+    steps: Mapping[str, tuple[float, str]],
+) -> str:
     """Write the report.
 
     Args:
@@ -106,17 +126,29 @@ def page(size: str, metrics: Metrics, pictures: Mapping[str, Mapping[str, bytes]
     Returns:
         HTML that needs no other file.
     """
-    times = [['step', 'time'], *([title, clock(seconds)] for title, (seconds, _) in steps.items()),
-             ['together', clock(sum(seconds for seconds, _ in steps.values()))]]
+    times = [
+        ['step', 'time'],
+        *([title, clock(seconds)] for title, (seconds, _) in steps.items()),
+        ['together', clock(sum(seconds for seconds, _ in steps.values()))],
+    ]
     commands = [['step', 'command'], *([title, command] for title, (_, command) in steps.items())]
     run = [['what', 'value'], *([key, value] for key, value in {**facts, **versions()}.items())]
-    return html_page('DetCo demo', [
-        Section('DetCo against random init', ['Mask R-CNN, ResNet-18 with FPN, on the val images of the embedded '
-                                              'detection set; COCO metrics in percent.', CAVEAT[size]],
-                [results_table(metrics)]),
-        Section('Detections', pictures=pictures['detections'], wide=True),
-        Section('Fine-tuning', pictures=pictures['finetune']),
-        Section('Pre-training', pictures=pictures['pretrain']),
-        Section('What pre-training sees', pictures=pictures['views'], wide=True),
-        Section('How it was run', tables=[times, run, commands]),
-    ])
+    return html_page(
+        'DetCo demo',
+        [
+            Section(
+                'DetCo against random init',
+                [
+                    'Mask R-CNN, ResNet-18 with FPN, on the val images of the embedded '
+                    'detection set; COCO metrics in percent.',
+                    CAVEAT[size],
+                ],
+                [results_table(metrics)],
+            ),
+            Section('Detections', pictures=pictures['detections'], wide=True),
+            Section('Fine-tuning', pictures=pictures['finetune']),
+            Section('Pre-training', pictures=pictures['pretrain']),
+            Section('What pre-training sees', pictures=pictures['views'], wide=True),
+            Section('How it was run', tables=[times, run, commands]),
+        ],
+    )

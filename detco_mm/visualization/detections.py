@@ -12,8 +12,16 @@ from detco_mm.visualization.figures import MUTED, STYLE, bare, png
 
 Array = npt.NDArray[np.uint8]
 # Okabe and Ito's palette for the colour-blind, RGB, with a brown in place of its black.
-CLASS_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
-                 (204, 121, 167), (140, 90, 50))
+CLASS_COLOURS = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+    (140, 90, 50),
+)
 
 
 @dataclass
@@ -59,8 +67,9 @@ def draw_objects(image: Array, objects: Objects, classes: Sequence[str], side: i
     for index in range(len(objects.boxes)):
         colour = CLASS_COLOURS[int(objects.labels[index]) % len(CLASS_COLOURS)]
         if objects.masks is not None:
-            mask = cv2.resize(objects.masks[index].astype(np.uint8), (width, height),
-                              interpolation=cv2.INTER_NEAREST).astype(bool)
+            mask = cv2.resize(
+                objects.masks[index].astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
+            ).astype(bool)
             canvas[mask] = (0.55 * canvas[mask] + 0.45 * np.array(colour)).astype(np.uint8)
     for index in range(len(objects.boxes)):
         label = int(objects.labels[index])
@@ -78,8 +87,9 @@ def draw_objects(image: Array, objects: Objects, classes: Sequence[str], side: i
     return canvas
 
 
-def detections_picture(images: Sequence[Array], columns: Mapping[str, Sequence[Objects]], classes: Sequence[str],
-                       threshold: float = 0.3) -> bytes:
+def detections_picture(
+    images: Sequence[Array], columns: Mapping[str, Sequence[Objects]], classes: Sequence[str], threshold: float = 0.3
+) -> bytes:
     """Draw the same images once for each model, beside each other.
 
     Args:
@@ -92,12 +102,15 @@ def detections_picture(images: Sequence[Array], columns: Mapping[str, Sequence[O
         PNG bytes.
     """
     if not images or any(len(objects) != len(images) for objects in columns.values()):
-        raise ValueError(f'{len(images)} images, and columns of '
-                         f'{[len(objects) for objects in columns.values()]}: give one entry for each image')
+        raise ValueError(
+            f'{len(images)} images, and columns of '
+            f'{[len(objects) for objects in columns.values()]}: give one entry for each image'
+        )
     with plt.rc_context(STYLE):
         height = max(image.shape[0] / image.shape[1] for image in images)
-        figure, grid = plt.subplots(len(images), len(columns), squeeze=False,
-                                    figsize=(3.4 * len(columns), 3.4 * height * len(images)))
+        figure, grid = plt.subplots(
+            len(images), len(columns), squeeze=False, figsize=(3.4 * len(columns), 3.4 * height * len(images))
+        )
         for row, image in enumerate(images):
             for axes, (title, objects) in zip(grid[row], columns.items(), strict=True):
                 bare(axes).imshow(draw_objects(image, objects[row].above(threshold), classes))

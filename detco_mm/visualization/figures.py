@@ -24,10 +24,22 @@ PAIR_COLOURS = {'g2g': '#0072b2', 'l2l': '#d55e00', 'l2g': '#008f6b'}
 RUN_COLOURS = ('#8a929c', '#0072b2', '#d55e00', '#008f6b')
 
 STYLE: Any = {
-    'font.size': 10, 'axes.edgecolor': FAINT, 'axes.labelcolor': MUTED, 'axes.titlesize': 11, 'axes.titlecolor': INK,
-    'axes.titlelocation': 'left', 'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True,
-    'grid.color': '#eef1f4', 'xtick.color': MUTED, 'ytick.color': MUTED, 'legend.frameon': False,
-    'legend.fontsize': 9, 'lines.linewidth': 1.8, 'figure.facecolor': 'white',
+    'font.size': 10,
+    'axes.edgecolor': FAINT,
+    'axes.labelcolor': MUTED,
+    'axes.titlesize': 11,
+    'axes.titlecolor': INK,
+    'axes.titlelocation': 'left',
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.grid': True,
+    'grid.color': '#eef1f4',
+    'xtick.color': MUTED,
+    'ytick.color': MUTED,
+    'legend.frameon': False,
+    'legend.fontsize': 9,
+    'lines.linewidth': 1.8,
+    'figure.facecolor': 'white',
 }
 
 

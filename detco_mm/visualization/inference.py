@@ -24,8 +24,9 @@ def read_image(path: str | Path) -> Array:
     return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
 
 
-def annotated_images(ann_file: str | Path, folder: str | Path, count: int) -> tuple[list[Array], list[Objects],
-                                                                                     list[str]]:
+def annotated_images(
+    ann_file: str | Path, folder: str | Path, count: int
+) -> tuple[list[Array], list[Objects], list[str]]:
     """Read the first images of a COCO-format set with what they hold.
 
     Args:
@@ -48,10 +49,13 @@ def annotated_images(ann_file: str | Path, folder: str | Path, count: int) -> tu
         corners = [(x, y, x + w, y + h) for x, y, w, h in (one['bbox'] for one in found)]
         masks = [coco.annToMask(one).astype(bool) for one in found]
         images.append(image)
-        objects.append(Objects(
-            boxes=np.array(corners, dtype=float).reshape(-1, 4),
-            labels=np.array([categories.index(one['category_id']) for one in found], dtype=int),
-            masks=np.stack(masks) if masks else np.zeros((0, *image.shape[:2]), bool)))
+        objects.append(
+            Objects(
+                boxes=np.array(corners, dtype=float).reshape(-1, 4),
+                labels=np.array([categories.index(one['category_id']) for one in found], dtype=int),
+                masks=np.stack(masks) if masks else np.zeros((0, *image.shape[:2]), bool),
+            )
+        )
     return images, objects, [one['name'] for one in coco.loadCats(categories)]
 
 

@@ -15,22 +15,49 @@ WEIGHTS = {'res2': 0.1, 'res3': 0.4, 'res4': 0.7, 'res5': 1.0}  # the reference 
 QUERY, KEY = '#fdf3e3', '#e9f1fa'
 
 
-def _box(axes: Axes, x: float, y: float, width: float, height: float, face: str, edge: str = MUTED,
-         z: float = 2) -> None:
-    axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle='round,pad=0,rounding_size=0.9', facecolor=face,
-                                  edgecolor=edge, linewidth=1.1, zorder=z))
+def _box(
+    axes: Axes, x: float, y: float, width: float, height: float, face: str, edge: str = MUTED, z: float = 2
+) -> None:
+    axes.add_patch(
+        FancyBboxPatch(
+            (x, y),
+            width,
+            height,
+            boxstyle='round,pad=0,rounding_size=0.9',
+            facecolor=face,
+            edgecolor=edge,
+            linewidth=1.1,
+            zorder=z,
+        )
+    )
 
 
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = MUTED, width: float = 1.3,
-           dashed: bool = False) -> None:
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle='-|>', mutation_scale=12, color=colour, linewidth=width,
-                                   shrinkA=0, shrinkB=0, zorder=4,
-                                   linestyle='--' if dashed else '-'))
+def _arrow(
+    axes: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    colour: str = MUTED,
+    width: float = 1.3,
+    dashed: bool = False,
+) -> None:
+    axes.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle='-|>',
+            mutation_scale=12,
+            color=colour,
+            linewidth=width,
+            shrinkA=0,
+            shrinkB=0,
+            zorder=4,
+            linestyle='--' if dashed else '-',
+        )
+    )
 
 
 def _text(axes: Axes, x: float, y: float, text: str, size: float = 10, colour: str = INK, **kwargs: Any) -> None:
-    axes.text(x, y, text, fontsize=size, color=colour, zorder=6,
-              **{'ha': 'center', 'va': 'center', **kwargs})
+    axes.text(x, y, text, fontsize=size, color=colour, zorder=6, **{'ha': 'center', 'va': 'center', **kwargs})
 
 
 def _picture(axes: Axes, picture: Array, x: float, y: float, width: float, height: float) -> None:
@@ -55,8 +82,18 @@ def _projection(axes: Axes, x: float, y: float, scope: str, side: str, face: str
 
 def _queue(axes: Axes, x: float, y: float, scope: str) -> None:
     for cell in range(8):
-        axes.add_patch(Rectangle((x + 0.5 + 2 * cell, y), 2, 2.6, facecolor='#e9f1fa', edgecolor=MUTED, linewidth=0.9,
-                                 alpha=1 - 0.09 * cell, zorder=3))
+        axes.add_patch(
+            Rectangle(
+                (x + 0.5 + 2 * cell, y),
+                2,
+                2.6,
+                facecolor='#e9f1fa',
+                edgecolor=MUTED,
+                linewidth=0.9,
+                alpha=1 - 0.09 * cell,
+                zorder=3,
+            )
+        )
     _text(axes, x + 8.5, y - 1.9, f'{scope} queue: earlier keys', 9, MUTED)
 
 
@@ -104,12 +141,24 @@ def method_picture(image: Array, views: Sequence[npt.ArrayLike]) -> bytes:
         _projection(axes, right, 47.0, 'local', 'query', QUERY)
         _projection(axes, left, 23.5, 'global', 'key', KEY)
         _projection(axes, right, 23.5, 'local', 'key', KEY)
-        for pair, start, end, at in (('g2g', (left + 7, 46.6), (left + 7, 31.5), (left + 7, 39.0)),
-                                     ('l2l', (right + 10, 46.6), (right + 10, 31.5), (right + 10, 39.0)),
-                                     ('l2g', (right + 3, 46.6), (left + 14, 31.5), (right - 3.7, 39.0))):
+        for pair, start, end, at in (
+            ('g2g', (left + 7, 46.6), (left + 7, 31.5), (left + 7, 39.0)),
+            ('l2l', (right + 10, 46.6), (right + 10, 31.5), (right + 10, 39.0)),
+            ('l2g', (right + 3, 46.6), (left + 14, 31.5), (right - 3.7, 39.0)),
+        ):
             _arrow(axes, start, end, PAIR_COLOURS[pair], 2.6)
-            axes.text(at[0], at[1], pair, fontsize=12, color='white', weight='bold', ha='center', va='center', zorder=7,
-                      bbox={'boxstyle': 'round,pad=0.35', 'facecolor': PAIR_COLOURS[pair], 'edgecolor': 'none'})
+            axes.text(
+                at[0],
+                at[1],
+                pair,
+                fontsize=12,
+                color='white',
+                weight='bold',
+                ha='center',
+                va='center',
+                zorder=7,
+                bbox={'boxstyle': 'round,pad=0.35', 'facecolor': PAIR_COLOURS[pair], 'edgecolor': 'none'},
+            )
         for x, scope in ((left, 'global'), (right, 'local')):
             _arrow(axes, (x + 8.5, 23.1), (x + 8.5, 19.5))
             _queue(axes, x, 16.4, scope)

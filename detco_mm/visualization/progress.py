@@ -85,4 +85,4 @@ class Forecast:
         plan_sum = sum(plan for _, plan in pairs)
         pace = sum(took for took, _ in pairs) / plan_sum if plan_sum > 0 else 1.0
         whole = this if this is not None else self.planned[at] * pace
-        return max(0.0, whole - elapsed) + pace * sum(self.planned[at + 1:])
+        return max(0.0, whole - elapsed) + pace * sum(self.planned[at + 1 :])

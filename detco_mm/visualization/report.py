@@ -20,6 +20,7 @@ def results_table(runs: Mapping[str, Mapping[str, float]]) -> Table:
     Returns:
         The header and a row for each run, all cells text.
     """
+
     def cell(value: float | None, sign: str = '') -> str:
         return '-' if value is None else format(100 * value, f'{sign}.1f')
 
@@ -44,11 +45,20 @@ def text_table(table: Table) -> str:
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
 
     def line(row: Sequence[str]) -> str:
-        return '| ' + ' | '.join(cell.ljust(width) if at == 0 else cell.rjust(width)
-                                 for at, (cell, width) in enumerate(zip(row, widths, strict=True))) + ' |'
+        return (
+            '| '
+            + ' | '.join(
+                cell.ljust(width) if at == 0 else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            + ' |'
+        )
 
-    rule = '|' + '|'.join('-' * (width + 2) if at == 0 else '-' * (width + 1) + ':'
-                          for at, width in enumerate(widths)) + '|'
+    rule = (
+        '|'
+        + '|'.join('-' * (width + 2) if at == 0 else '-' * (width + 1) + ':' for at, width in enumerate(widths))
+        + '|'
+    )
     return '\n'.join([line(table[0]), rule, *(line(row) for row in table[1:])])
 
 
@@ -105,8 +115,14 @@ def _table(table: Table) -> str:
     numeric = [len(table) > 1 and all(_is_number(row[at]) for row in table[1:]) for at in range(len(table[0]))]
 
     def line(row: Sequence[str], tag: str) -> str:
-        return '<tr>' + ''.join(f'<{tag}{" class=number" if number else ""}>{html.escape(cell)}</{tag}>'
-                                for cell, number in zip(row, numeric, strict=True)) + '</tr>'
+        return (
+            '<tr>'
+            + ''.join(
+                f'<{tag}{" class=number" if number else ""}>{html.escape(cell)}</{tag}>'
+                for cell, number in zip(row, numeric, strict=True)
+            )
+            + '</tr>'
+        )
 
     body = ''.join(line(row, 'td') for row in table[1:])
     return f'<div class=scroll><table><thead>{line(table[0], "th")}</thead><tbody>{body}</tbody></table></div>'
@@ -119,7 +135,9 @@ def _section(section: Section, level: int) -> str:
     if section.pictures:
         figures = ''.join(
             f'<figure><img src="{data_uri(image)}" alt="{html.escape(caption, quote=True)}">'
-            f'<figcaption>{html.escape(caption)}</figcaption></figure>' for caption, image in section.pictures.items())
+            f'<figcaption>{html.escape(caption)}</figcaption></figure>'
+            for caption, image in section.pictures.items()
+        )
         parts.append(f'<div class="pictures{" wide" if section.wide else ""}">{figures}</div>')
     return '\n'.join(parts)
 
@@ -132,7 +150,9 @@ def html_page(title: str, sections: Sequence[Section]) -> str:
         sections: in reading order.
     """
     body = '\n'.join(_section(section, 1 if at == 0 else 2) for at, section in enumerate(sections))
-    return ('<!doctype html>\n<html lang=en>\n<head><meta charset=utf-8>'
-            '<meta name=viewport content="width=device-width, initial-scale=1">'
-            f'<title>{html.escape(title)}</title>\n<style>{STYLESHEET}</style></head>\n<body>\n{body}\n</body>\n'
-            '</html>\n')
+    return (
+        '<!doctype html>\n<html lang=en>\n<head><meta charset=utf-8>'
+        '<meta name=viewport content="width=device-width, initial-scale=1">'
+        f'<title>{html.escape(title)}</title>\n<style>{STYLESHEET}</style></head>\n<body>\n{body}\n</body>\n'
+        '</html>\n'
+    )

@@ -57,7 +57,7 @@ def last_metrics(rows: Iterable[Row], prefix: str = 'coco/') -> dict[str, float]
     """
     found: dict[str, float] = {}
     for row in rows:
-        metrics = {key[len(prefix):]: float(value) for key, value in row.items() if key.startswith(prefix)}
+        metrics = {key[len(prefix) :]: float(value) for key, value in row.items() if key.startswith(prefix)}
         found = metrics or found
     if not found:
         raise ValueError(f'no scalar named {prefix}* was logged: the run ended before its evaluation; run it again')

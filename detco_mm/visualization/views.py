@@ -23,8 +23,10 @@ def to_picture(view: npt.ArrayLike) -> Array:
     """
     array = np.asarray(view)
     if array.ndim != 3 or array.shape[0] != 3 or array.dtype != np.uint8:
-        raise ValueError(f'a view is uint8 of shape (3, H, W), this one is {array.dtype} of shape {array.shape}: '
-                         'pass the packed item, before the preprocessor')
+        raise ValueError(
+            f'a view is uint8 of shape (3, H, W), this one is {array.dtype} of shape {array.shape}: '
+            'pass the packed item, before the preprocessor'
+        )
     return np.ascontiguousarray(array.transpose(1, 2, 0))
 
 
@@ -47,7 +49,7 @@ def patch_grid(patches: npt.ArrayLike, gap: int = 4) -> Array:
     for index, patch in enumerate(array):
         y, x = divmod(index, side)
         top, left = y * (height + gap), x * (width + gap)
-        canvas[top:top + height, left:left + width] = to_picture(patch)
+        canvas[top : top + height, left : left + width] = to_picture(patch)
     return canvas
 
 
@@ -63,8 +65,9 @@ def views_picture(images: Sequence[Array], items: Sequence[Sequence[npt.ArrayLik
         PNG bytes.
     """
     if not images or len(images) != len(items):
-        raise ValueError(f'{len(images)} images and {len(items)} packed items: give one item for each image, at least '
-                         'one')
+        raise ValueError(
+            f'{len(images)} images and {len(items)} packed items: give one item for each image, at least one'
+        )
     rows = len(images)
     with plt.rc_context(STYLE):
         figure, grid = plt.subplots(rows, 5, figsize=(10, 2.15 * rows), squeeze=False)

@@ -23,7 +23,9 @@ def _load(path: str | Path) -> dict[str, Any]:
         ValueError: if it is no checkpoint, or holds more than tensors and plain types.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'no checkpoint at "{path}": give the .pth file of a run, such as work_dirs/NAME/epoch_N.pth')
+        raise FileNotFoundError(
+            f'no checkpoint at "{path}": give the .pth file of a run, such as work_dirs/NAME/epoch_N.pth'
+        )
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
@@ -69,7 +71,9 @@ def export_backbone(checkpoint_path: str | Path, out_path: str | Path, encoder: 
             f'It starts with {", ".join(list(state_dict)[:3]) or "nothing"}'
         )
     source = checkpoint.get('meta', {})
-    meta = {key: source[key] for key in ('epoch', 'iter', 'experiment_name', 'mmengine_version', 'time') if key in source}
+    meta = {
+        key: source[key] for key in ('epoch', 'iter', 'experiment_name', 'mmengine_version', 'time') if key in source
+    }
     meta |= dict(encoder=encoder, source=Path(checkpoint_path).name, sha256=digest(backbone))
     exported = dict(state_dict=backbone, meta=meta)
     out_path = Path(out_path)
@@ -94,7 +98,9 @@ def read_backbone(path: str | Path) -> dict[str, Tensor]:
     state_dict = checkpoint.get('state_dict', checkpoint)
     expected = checkpoint.get('meta', {}).get('sha256')
     if expected is not None and digest(state_dict) != expected:
-        raise ValueError(f'the weights of "{path}" are not those that were exported (SHA-256 differs): export them again')
+        raise ValueError(
+            f'the weights of "{path}" are not those that were exported (SHA-256 differs): export them again'
+        )
     return state_dict
 
 

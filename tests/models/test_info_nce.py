@@ -61,4 +61,3 @@ def test_half_precision_queries_are_contrasted_in_the_precision_of_the_queue():
         loss, _ = info_nce(query.bfloat16(), key, queue, 0.2)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, plain_info_nce(query.bfloat16().float(), key, queue, 0.2)[0])
-

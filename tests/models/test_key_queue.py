@@ -27,7 +27,9 @@ def test_the_queue_holds_the_newest_keys_whatever_the_batch_sizes(length, batche
 def test_a_batch_longer_than_the_queue_is_refused_with_the_way_out():
     queue = KeyQueue(num_rows=1, length=256, dim=4)
     before = queue.keys.clone()
-    with pytest.raises(ValueError, match='batch of 512 keys does not fit a queue of 256: raise model.queue_len or lower'):
+    with pytest.raises(
+        ValueError, match='batch of 512 keys does not fit a queue of 256: raise model.queue_len or lower'
+    ):
         queue.enqueue(torch.randn(1, 512, 4))
     assert torch.equal(queue.keys, before)
 

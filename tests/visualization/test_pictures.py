@@ -24,9 +24,15 @@ def packed():
 
 
 def pretraining_rows():
-    return [{'step': step, 'loss': 9 - step / 100,
-             **{f'loss_{pair}_{stage}': 4 - step / 200 for pair in PAIRS for stage in STAGES},
-             **{f'acc_{pair}_{stage}': step / 10 for pair in PAIRS for stage in STAGES}} for step in range(10, 100, 10)]
+    return [
+        {
+            'step': step,
+            'loss': 9 - step / 100,
+            **{f'loss_{pair}_{stage}': 4 - step / 200 for pair in PAIRS for stage in STAGES},
+            **{f'acc_{pair}_{stage}': step / 10 for pair in PAIRS for stage in STAGES},
+        }
+        for step in range(10, 100, 10)
+    ]
 
 
 def test_pretraining_has_a_curve_for_the_sum_and_two_for_each_pair():
@@ -84,7 +90,9 @@ def test_views_make_one_row_for_each_image(packed):
 def objects():
     masks = np.zeros((2, 50, 100), bool)
     masks[0, 10:30, 10:40] = masks[1, 20:45, 60:90] = True
-    return Objects(np.array([[10., 10., 40., 30.], [60., 20., 90., 45.]]), np.array([0, 1]), masks, np.array([.9, .2]))
+    return Objects(
+        np.array([[10.0, 10.0, 40.0, 30.0], [60.0, 20.0, 90.0, 45.0]]), np.array([0, 1]), masks, np.array([0.9, 0.2])
+    )
 
 
 def test_boxes_and_masks_are_drawn_where_the_objects_are():
