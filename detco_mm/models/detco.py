@@ -28,7 +28,7 @@ class DetCo(BaseModel):
     built: no stage behind the last one used, no projection of an unused scope, no queue of keys that nobody meets.
 
     Args:
-        backbone: MMSelfSup's ResNet; its `out_indices` and `num_stages` are set here.
+        backbone: MMSelfSup's ResNet; its `out_indices` are set here.
         neck: DetCoNeck; its `stages` and `scopes` are set here.
         head: DetCoHead.
         queue_len: K.
@@ -62,8 +62,6 @@ class DetCo(BaseModel):
         built_head = MODELS.build(head)
         depth = STAGES.index(built_head.stages[-1]) + 1
         backbone = dict(backbone, out_indices=tuple(STAGES.index(stage) + 1 for stage in built_head.stages))
-        if depth < len(STAGES):
-            backbone |= dict(num_stages=depth, strides=(1, 2, 2, 2)[:depth], dilations=(1,) * depth)
         # Keys are projected by averages of the query's projections, so the query has those of both.
         scopes = [s for s in ('global', 'local') if s in built_head.query_scopes + built_head.key_scopes]
         super().__init__(
@@ -73,6 +71,10 @@ class DetCo(BaseModel):
             init_cfg=init_cfg,
         )
         self.head = built_head
+        # MMSelfSup's ResNet insists on being built with four stages.
+        for name in self.backbone.res_layers[depth:]:
+            delattr(self.backbone, name)
+        self.backbone.res_layers = self.backbone.res_layers[:depth]
         self.shuffle_bn = shuffle_bn
         self.bn_splits = bn_splits
         for scope in set(scopes) - set(self.head.query_scopes):
