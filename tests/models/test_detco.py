@@ -1,9 +1,12 @@
 """The algorithm on one process."""
 
 import copy
+import io
+import logging
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope
@@ -98,7 +101,7 @@ def test_under_accumulation_key_encoder_and_queue_move_once_an_optimizer_step():
         model.train_step(dict(inputs=[view.clone() for view in views(seed=step)]), wrapper)
         moved = not torch.equal(weight, next(model.key_encoder.backbone.parameters()))
         seen.append((moved, int(model.queue.pointer)))
-    # The query is still the key's equal in the first step; from the second on, the key follows in its first micro-batch.
+    # In the first step the query is still the key's equal; later the key follows in each step's first micro-batch.
     assert [moved for moved, _ in seen][3:] == [True, False, False]
     assert [pointer for _, pointer in seen] == [0, 0, 12, 12, 12, 24]
 
@@ -164,9 +167,14 @@ def test_a_batch_that_does_not_fit_the_queue_is_refused_before_anything_moves():
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-def test_sync_bn_in_the_backbone_gets_a_warning_that_says_why(capsys):
+def test_sync_bn_in_the_backbone_gets_a_warning_that_says_why():
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
     build(backbone=dict(norm_cfg=dict(type='SyncBN')))
-    assert 'undo shuffling BN' in capsys.readouterr().out
+    logger.removeHandler(handler)
+    assert 'undo shuffling BN' in stream.getvalue()
 
 
 @pytest.mark.parametrize(
