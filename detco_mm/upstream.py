@@ -144,7 +144,7 @@ def start_gloo_without_gpu() -> bool:
 
     Symptom: ``Found no NVIDIA driver`` from ``init_dist`` with ``--launcher pytorch`` on a CPU machine, whatever the
     backend, for MMEngine calls ``torch.cuda.set_device`` first.
-    Link: https://github.com/open-mmlab/mmengine/issues/1353
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/dist/utils.py (_init_dist_pytorch)
     Condition: ``torch.cuda.is_available()`` is False and no other accelerator of MMEngine's is there.
     """
 
@@ -165,7 +165,7 @@ def wrap_models_without_gpu() -> bool:
 
     Symptom: ``DistributedDataParallel device_ids and output_device arguments only work with single-device/multiple-
     device GPU modules``, for the Runner passes ``device_ids=[LOCAL_RANK]``.
-    Link: https://github.com/open-mmlab/mmengine/issues/1353
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/runner/runner.py (wrap_model)
     Condition: as for :func:`start_gloo_without_gpu`, and the config has no ``model_wrapper_cfg``.
     """
 

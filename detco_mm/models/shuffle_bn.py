@@ -50,7 +50,7 @@ def _exchange(rows: Tensor, source: Tensor, wanted: Tensor) -> Tensor:
     mine = holder[rank]
     arrival = torch.argsort(mine, stable=True)  # rows arrive ordered by their holder
     sent = rows[torch.cat(outgoing).to(rows.device)].contiguous()
-    received = torch.empty_like(rows)
+    received = torch.empty_like(sent)  # not like rows, whose strides may be those of a transposed tensor
     torch_dist.all_to_all_single(
         received,
         sent,
