@@ -4,7 +4,7 @@ import argparse
 import os
 import time
 
-from detco_mm.datasets import make_embedded
+from detco_mm.datasets import SceneSpec, make_embedded
 
 
 def main() -> None:
@@ -16,6 +16,10 @@ def main() -> None:
     parser.add_argument('--train', type=int, default=500, help='labelled images for fine-tuning')
     parser.add_argument('--val', type=int, default=200, help='labelled images for evaluation')
     parser.add_argument('--test', type=int, default=200, help='labelled images kept aside')
+    spec = SceneSpec()
+    parser.add_argument('--objects', type=int, nargs=2, default=spec.objects, help='fewest and most labelled objects')
+    parser.add_argument('--clutter', type=int, nargs=2, default=spec.clutter, help='fewest and most other things')
+    parser.add_argument('--diameter', type=float, nargs=2, default=spec.diameter, help='of objects, in pixels')
     parser.add_argument('--workers', type=int, default=min(8, os.cpu_count() or 1), help='processes')
     options = vars(parser.parse_args())
     start = time.monotonic()
@@ -24,6 +28,7 @@ def main() -> None:
         print(f'{split}: {done}/{count} images, {time.monotonic() - start:.0f} s', flush=True)
 
     try:
+        options['spec'] = SceneSpec(**{name: tuple(options.pop(name)) for name in ('objects', 'clutter', 'diameter')})
         made = make_embedded(options.pop('root'), report=report, **options)
     except ValueError as error:
         parser.error(str(error))
