@@ -1,5 +1,6 @@
 """What the command line asks for, written into a run's config."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,19 @@ from mmengine.registry import MODELS
 from detco_mm.weights import read_backbone, verify_backbone
 
 
-def prepare(cfg: Config, resume: str | None = None, amp: bool = False, auto_scale_lr: bool = False) -> None:
-    """Turn flags into settings, in place.
+def prepare(
+    cfg: Config,
+    options: Mapping[str, Any] | None = None,
+    resume: str | None = None,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+) -> None:
+    """Turn the command line into settings, in place.
 
     Args:
-        cfg: the run's config, with the command line's overrides merged.
+        cfg: the run's config, as read from its file.
+        options: overrides, dotted name -> value. ``data.root`` leads the training data; the more particular
+            ``train_dataloader.dataset.data_root`` wins over it.
         resume: None, 'auto' for the latest checkpoint of the work dir, or the path of one.
         amp: train in mixed precision.
         auto_scale_lr: scale the learning rate with the batch.
@@ -24,7 +33,10 @@ def prepare(cfg: Config, resume: str | None = None, amp: bool = False, auto_scal
         FileNotFoundError: if the checkpoint to resume, or to load from, is not there.
         ValueError: if the config has no batch size that its learning rate belongs to.
     """
+    options = dict(options or {})
+    cfg.merge_from_dict({name: options.pop(name) for name in list(options) if name.split('.')[0] == 'data'})
     _point_data(cfg)
+    cfg.merge_from_dict(options)
     if not torch.cuda.is_available():
         _replace_sync_bn(cfg)
     if amp:

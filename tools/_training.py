@@ -62,10 +62,9 @@ def main(default_scope: str) -> None:
                 f'no config at "{args.config}": give the path of a config, such as those in configs/'
             )
         cfg = Config.fromfile(args.config)
-        cfg.merge_from_dict(args.cfg_options or {})
         cfg.launcher = args.launcher
+        prepare(cfg, args.cfg_options, resume=args.resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
         cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-        prepare(cfg, resume=args.resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
         init_default_scope(cfg.get('default_scope', default_scope))
         if getattr(args, 'backbone', None):
             use_backbone(cfg, args.backbone)
