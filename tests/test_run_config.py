@@ -1,0 +1,72 @@
+"""What the command line does to a config."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from detco_mm.run_config import prepare
+
+ON_CPU = not torch.cuda.is_available()
+
+
+def config(**extra):
+    return Config(
+        dict(
+            data=dict(root='a', ann_file=''),
+            train_dataloader=dict(dataset=dict(data_root='a', ann_file='')),
+            model=dict(backbone=dict(norm_cfg=dict(type='SyncBN')), heads=[dict(norm_cfg=dict(type='SyncBN'))]),
+            optim_wrapper=dict(type='OptimWrapper'),
+            **extra,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ('options', 'root'),
+    [
+        ({}, 'a'),
+        ({'data.root': 'b'}, 'b'),
+        ({'train_dataloader.dataset.data_root': 'c'}, 'c'),
+        ({'train_dataloader.dataset.data_root': 'c', 'data.root': 'b'}, 'c'),
+    ],
+)
+def test_data_root_leads_the_data_unless_the_dataset_is_named_itself(options, root):
+    cfg = config()
+    prepare(cfg, options)
+    assert cfg.train_dataloader.dataset.data_root == root
+
+
+def test_a_child_config_needs_to_name_only_data_root(tmp_path):
+    (tmp_path / 'base.py').write_text("data = dict(root='a')\ntrain_dataloader = dict(dataset=dict(data_root='a'))\n")
+    (tmp_path / 'child.py').write_text("_base_ = 'base.py'\ndata = dict(root='mine')\nmodel = dict()\n")
+    cfg = Config.fromfile(tmp_path / 'child.py')
+    prepare(cfg)
+    assert cfg.train_dataloader.dataset.data_root == 'mine'
+
+
+@pytest.mark.skipif(not ON_CPU, reason='SyncBN runs on a GPU')
+def test_without_a_gpu_bn_takes_the_place_of_sync_bn_and_amp_is_bf16():
+    cfg = config()
+    prepare(cfg, amp=True)
+    assert cfg.model.backbone.norm_cfg.type == cfg.model.heads[0].norm_cfg.type == 'BN'
+    assert cfg.optim_wrapper.type == 'detco_mm.BFloat16OptimWrapper'
+
+
+def test_the_learning_rate_scales_only_from_a_known_batch():
+    with pytest.raises(ValueError, match='base_batch_size'):
+        prepare(config(), auto_scale_lr=True)
+    cfg = config(auto_scale_lr=dict(base_batch_size=256))
+    prepare(cfg, auto_scale_lr=True)
+    assert cfg.auto_scale_lr.enable
+
+
+@pytest.mark.parametrize(('resume', 'extra'), [('gone.pth', {}), (None, dict(load_from='gone.pth'))])
+def test_a_missing_checkpoint_stops_before_anything_is_built(resume, extra):
+    with pytest.raises(FileNotFoundError, match='no checkpoint at "gone.pth"'):
+        prepare(config(**extra), resume=resume)
+
+
+def test_resume_without_a_path_takes_the_latest_of_the_work_dir():
+    cfg = config(load_from='kept.pth')
+    prepare(cfg, resume='auto')
+    assert cfg.resume is True and cfg.load_from is None
