@@ -7,7 +7,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='detco_mm.RunChecks')]
+custom_hooks = [dict(type='detco_mm.RunChecks'), dict(type='detco_mm.CountSkipped')]
 
 env_cfg = dict(
     cudnn_benchmark=True,

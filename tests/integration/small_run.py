@@ -1,0 +1,54 @@
+"""A folder of photographs and the options that make configs/mini/detco_r18.py take seconds."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+from skimage import data
+
+ROOT = Path(__file__).parents[2]
+CONFIG = 'configs/mini/detco_r18.py'
+NARROW = [
+    'model.backbone.stem_channels=8',
+    'model.backbone.base_channels=8',
+    'model.neck.in_channels=[8,16,32,64]',
+    'model.neck.out_channels=16',
+    'model.queue_len=8',
+    'model.bn_splits=1',
+    'train_dataloader.batch_size=4',
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'train_dataloader.dataset.pipeline.0.global_size=32',
+    'train_dataloader.dataset.pipeline.0.local_size=48',
+    'train_dataloader.dataset.pipeline.1.patch_size=16',
+    'default_hooks.logger.interval=1',
+    'default_hooks.checkpoint.interval=1',
+    'train_cfg.max_epochs=3',
+    'param_scheduler.0.T_max=3',
+]
+
+
+def photographs(folder, count):
+    """Write `count` square crops of photographs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    astronaut = data.astronaut()[..., ::-1]
+    for at in range(count):
+        top, left = 24 * (at // 4), 40 * (at % 4)
+        cv2.imwrite(str(folder / f'{at:02d}.jpg'), astronaut[top : top + 64, left : left + 64])
+    return folder
+
+
+def command(script, *arguments, options=()):
+    """Command line of one of the project's tools."""
+    line = [sys.executable] if script.endswith('.py') else ['bash']
+    return [*line, script, *map(str, arguments), '--cfg-options', *NARROW, *options]
+
+
+def start(line, log, **environment):
+    """Start a command; its output goes to a file."""
+    with open(log, 'w') as out:
+        return subprocess.Popen(
+            line, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, 'OMP_NUM_THREADS': '1', **environment}
+        )

@@ -1,0 +1,83 @@
+"""The command-line tools on real images: what they do, and what they say when they cannot."""
+
+import runpy
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from tests.integration.small_run import CONFIG, ROOT, command, photographs, start
+from tests.integration.test_resume import losses
+
+
+@pytest.fixture
+def images(tmp_path):
+    return photographs(tmp_path / 'images', 24)
+
+
+def complaint(monkeypatch, line):
+    """Run a tool in this process; return what it exits with."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, 'argv', line[1:])
+    monkeypatch.setattr(sys, 'path', [str(ROOT / 'tools'), *sys.path])
+    sys.modules.pop('_training', None)
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(line[1], run_name='__main__')
+    return str(caught.value.code)
+
+
+@pytest.mark.parametrize(
+    ('option', 'expected'),
+    [
+        ('data.root=absent/images', ['FileNotFoundError', 'absent/images']),
+        ('model.queue_len=3', ['ValueError', '3', '4', 'model.queue_len']),
+        ('model.head.pairs=[g2g,g2l]', ['ValueError', 'g2l', 'l2g']),
+        ('model.head.stage_weights.res6=1', ['ValueError', 'res6', 'res5']),
+        ('train_dataloader.dataset.pipeline.1.patch_size=17', ['ValueError', '48', '17']),
+        ('load_from=absent.pth', ['FileNotFoundError', 'absent.pth']),
+    ],
+)
+def test_bad_input_gets_one_message_before_the_first_step(monkeypatch, tmp_path, images, option, expected):
+    options = [f'data.root={images}', option] if not option.startswith('data') else [option]
+    line = command('tools/train.py', CONFIG, '--work-dir', tmp_path / 'run', options=options)
+    message = complaint(monkeypatch, line)
+    assert all(part in message for part in expected), message
+    assert not losses(tmp_path / 'run')
+
+
+def test_a_missing_config_and_a_missing_backbone_are_named(monkeypatch, tmp_path):
+    assert 'no config at "absent.py"' in complaint(monkeypatch, [sys.executable, 'tools/train.py', 'absent.py'])
+    line = [sys.executable, 'tools/det_train.py', 'configs/mini/mask-rcnn_r18_fpn_embedded.py', 'absent.pth']
+    assert 'no checkpoint at "absent.pth"' in complaint(monkeypatch, line)
+
+
+def test_two_gloo_ranks_share_the_images_with_what_cannot_be_decoded_counted(tmp_path, images):
+    (images / 'broken.jpg').write_bytes((images / '00.jpg').read_bytes()[:200])
+    (images / 'empty.jpg').touch()
+    (images / 'text.png').write_text('no image')
+    line = command(
+        'tools/dist_train.sh', CONFIG, 2, '--work-dir', tmp_path / 'run', '--amp', '--auto-scale-lr',
+        options=[f'data.root={images}', 'train_cfg.max_epochs=2'],
+    )  # fmt: skip
+    log = tmp_path / 'log'
+    assert start(line, log, PORT='29731').wait(180) == 0, log.read_text()
+    text = log.read_text()
+    assert 'times up to now an image could not be decoded' in text
+    state = torch.load(tmp_path / 'run/epoch_2.pth', weights_only=True)['state_dict']
+    # 27 images over 2 ranks: 14 each, in 3 whole batches of 4, twice: 48 keys in a queue of 8
+    assert len(losses(tmp_path / 'run')) == 6 and int(state['queue.pointer']) == 0
+    cfg = Config.fromfile(ROOT / CONFIG)
+    scaled = cfg.optim_wrapper.optimizer.lr * 8 / cfg.auto_scale_lr.base_batch_size
+    assert losses(tmp_path / 'run')[1]['lr'] == pytest.approx(scaled, rel=0.01)
+
+
+def test_images_that_cannot_be_decoded_stop_the_run_with_a_reason(tmp_path):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for at in range(12):
+        (folder / f'{at}.jpg').write_bytes(b'no image')
+    line = command('tools/train.py', CONFIG, '--work-dir', tmp_path / 'run', options=[f'data.root={folder}'])
+    log = tmp_path / 'log'
+    assert start(line, log).wait(120) != 0
+    assert 'RuntimeError: ' in log.read_text() and '0.jpg' in log.read_text()
