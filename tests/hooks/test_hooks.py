@@ -1,0 +1,43 @@
+"""What a run says of itself before the first step and after each epoch."""
+
+from ast import literal_eval
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from detco_mm.run_config import prepare
+from tests.integration.small_run import CONFIG, NARROW, photographs
+
+
+def train(tmp_path, images, **options):
+    cfg = Config.fromfile(CONFIG)
+    narrow = {name: literal_eval(value) for name, value in (text.split('=') for text in NARROW)}
+    prepare(cfg, {**narrow, 'data.root': str(images), 'train_cfg.max_epochs': 1, **options})
+    cfg.work_dir = str(tmp_path / 'run')
+    cfg.experiment_name = tmp_path.name  # MMEngine keeps a Runner's logger under its name
+    Runner.from_cfg(cfg).train()
+    return next((tmp_path / 'run').glob('*/*.log')).read_text()
+
+
+def test_a_queue_longer_than_the_data_set_gets_a_warning_that_says_why(tmp_path):
+    images = photographs(tmp_path / 'images', 12)
+    assert 'queue of 13 keys over a data set of 12 images' in train(tmp_path, images, **{'model.queue_len': 13})
+
+
+def test_a_run_without_cause_for_complaint_makes_none(tmp_path):
+    log = train(tmp_path, photographs(tmp_path / 'images', 12))
+    assert 'queue of' not in log and 'could not be decoded' not in log
+
+
+def test_skipped_images_are_counted_and_named(tmp_path):
+    images = photographs(tmp_path / 'images', 12)
+    (images / '03.jpg').write_text('no image')
+    log = train(tmp_path, images)
+    assert '1 times up to now an image could not be decoded' in log
+    assert str(images / '03.jpg') in log
+
+
+def test_keys_of_accumulated_batches_must_fit_the_queue(tmp_path):
+    with pytest.raises(ValueError, match='12'):
+        train(tmp_path, photographs(tmp_path / 'images', 12), **{'optim_wrapper.accumulative_counts': 3})
