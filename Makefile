@@ -1,6 +1,5 @@
 # `make demo` and `make test` are all that a newcomer needs: each sets up what is missing.
 SIZE ?= small
-PYTHON_ENV := .venv/bin/python
 
 .PHONY: help setup check demo data test test-only lint format clean
 .DEFAULT_GOAL := help
@@ -12,18 +11,18 @@ setup: ## make .venv with the pinned stack; does nothing if it is there
 	@tools/setup.sh
 
 check: setup ## import everything, run one op, print the versions
-	@$(PYTHON_ENV) tools/check_stack.py
+	@.venv/bin/python tools/check_stack.py
 
 demo: setup ## pre-train, export, fine-tune, compare: 12 minutes on 2 cores (SIZE=medium: an hour)
-	@$(PYTHON_ENV) tools/demo.py --size $(SIZE)
+	@.venv/bin/python tools/demo.py --size $(SIZE)
 
 data: setup ## make the embedded detection data in data/embedded
-	@$(PYTHON_ENV) tools/make_data.py data/embedded
+	@.venv/bin/python tools/make_data.py data/embedded
 
 test: setup lint test-only ## lint, types and all tests
 
 test-only: setup
-	$(PYTHON_ENV) -m pytest
+	.venv/bin/python -m pytest
 
 lint: setup ## ruff, mypy, shellcheck
 	.venv/bin/ruff check .
@@ -35,5 +34,5 @@ format: setup ## let ruff format and sort
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-clean: ## remove caches and runs, keep .venv and data
-	rm -rf work_dirs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove caches of tools; runs, data and .venv stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -107,8 +107,8 @@ def test_the_installed_stack_is_accepted():
 @pytest.mark.parametrize(
     ('name', 'found', 'expected'),
     [
-        ('mmcv', '2.1.0', "mmcv 2.1.0 does not work here; >=2.0.0rc4,<2.1 is needed: run make setup"),
-        ('mmcls', '0.25.0', "mmcls 0.25.0 does not work here; >=1.0.0rc6,<1.1 is needed: run pip install --no-deps "),
+        ('mmcv', '2.1.0', 'mmcv 2.1.0 does not work here; >=2.0.0rc4,<2.1 is needed: run make setup'),
+        ('mmcls', '0.25.0', 'mmcls 0.25.0 does not work here; >=1.0.0rc6,<1.1 is needed: run pip install --no-deps '),
         ('mmselfsup', None, 'mmselfsup is not installed; >=1.0.0,<1.1 is needed: run pip install --no-deps '),
     ],
 )

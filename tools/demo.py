@@ -24,23 +24,24 @@ from detco_mm.visualization.scalars import last_metrics, read_rows
 ROOT = Path(__file__).resolve().parents[1]
 PRETRAIN = 'configs/mini/detco_r18.py'
 FINETUNE = 'configs/mini/mask-rcnn_r18_fpn_embedded.py'
-DATA = 'data/embedded'  # where both configs look; each size and seed gets a folder of its own beside it
+DATA = 'data/embedded'  # where both configs look
+DATA_FOLDER = DATA  # each size and seed gets a folder of its own beside it
 
 # What each size runs. `seconds` is what each step took on two cores: the forecast of the time left starts from it.
+# Few steps need scenes that are easier than tools/make_data.py's own: larger objects, fewer other things.
+SCENES = ['--objects', '1', '4', '--clutter', '0', '2', '--diameter', '28', '100']
 SIZES: dict[str, dict[str, Any]] = {
     'small': {
-        'data': {'unlabelled': 1000, 'train': 300, 'val': 100, 'test': 0},
-        'pretrain': [],  # --cfg-options of the pre-training, such as 'train_cfg.max_epochs=5'
-        'finetune_iters': 100,
-        'finetune': [],
-        'seconds': {'data': 15, 'pretrain': 330, 'export': 10, 'random': 150, 'detco': 150},
+        'data': {'unlabelled': 2000, 'train': 300, 'val': 150, 'test': 0},
+        'epochs': 7,
+        'finetune_iters': 350,
+        'seconds': {'data': 20, 'pretrain': 260, 'export': 8, 'random': 150, 'detco': 150},
     },
     'medium': {
-        'data': {'unlabelled': 4000, 'train': 500, 'val': 200, 'test': 0},
-        'pretrain': [],
-        'finetune_iters': 400,
-        'finetune': [],
-        'seconds': {'data': 45, 'pretrain': 2200, 'export': 10, 'random': 600, 'detco': 600},
+        'data': {'unlabelled': 4000, 'train': 600, 'val': 200, 'test': 0},
+        'epochs': 28,
+        'finetune_iters': 1500,
+        'seconds': {'data': 40, 'pretrain': 2000, 'export': 8, 'random': 620, 'detco': 620},
     },
 }
 
@@ -65,7 +66,12 @@ def moved(config: Any, root: str, prefix: str = '') -> list[str]:
     return [option for key, value in items for option in moved(value, root, f'{prefix}.{key}' if prefix else str(key))]
 
 
-def schedule(iters: int) -> list[str]:
+def epochs(count: int) -> list[str]:
+    """List the --cfg-options that shorten or lengthen the pre-training with its schedule."""
+    return [f'train_cfg.max_epochs={count}', f'param_scheduler.0.T_max={count}']
+
+
+def iterations(iters: int) -> list[str]:
     """List the --cfg-options that shorten or lengthen the fine-tuning with its schedule."""
     return [
         f'train_cfg.max_iters={iters}',
@@ -80,7 +86,7 @@ def schedule(iters: int) -> list[str]:
 def plan(size: str, seed: int, work: Path) -> list[Step]:
     """Write the demo down as commands."""
     spec, python = SIZES[size], sys.executable
-    data = f'{DATA}-{size}-{seed}'
+    data = f'{DATA_FOLDER}-{size}-{seed}'
     random = [f'randomness.seed={seed}']
 
     def options(path: str, extra: list[str]) -> tuple[list[str], Config]:
@@ -89,8 +95,8 @@ def plan(size: str, seed: int, work: Path) -> list[Step]:
         config.merge_from_dict(_parsed(chosen))
         return ['--cfg-options', *chosen], config
 
-    pre_options, pre = options(PRETRAIN, spec['pretrain'])
-    det_options, det = options(FINETUNE, [*schedule(spec['finetune_iters']), *spec['finetune']])
+    pre_options, pre = options(PRETRAIN, epochs(spec['epochs']))
+    det_options, det = options(FINETUNE, iterations(spec['finetune_iters']))
     pre_steps, det_steps = total_steps(pre, spec['data']['unlabelled']), total_steps(det, spec['data']['train'])
     weights = str(work / 'detco_r18.pth')
     counts = [text for name, count in spec['data'].items() for text in (f'--{name}', str(count))]
@@ -98,7 +104,7 @@ def plan(size: str, seed: int, work: Path) -> list[Step]:
         Step(
             'data',
             'making the embedded detection data',
-            [python, 'tools/make_data.py', data, '--seed', str(seed), *counts],
+            [python, 'tools/make_data.py', data, '--seed', str(seed), *counts, *SCENES],
         ),
         Step(
             'pretrain',

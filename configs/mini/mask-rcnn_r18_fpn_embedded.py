@@ -7,7 +7,7 @@ data come from tools/make_data.py. What is small follows from images of 160x128 
 _base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
 
 max_iters = 400
-batch_size = 8
+batch_size = 4
 data_root = 'data/embedded/'
 image_size = (160, 128)
 # detco_mm.datasets.CLASS_NAMES

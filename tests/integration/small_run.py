@@ -49,6 +49,11 @@ def command(script, *arguments, options=()):
 def start(line, log, **environment):
     """Start a command; its output goes to a file."""
     with open(log, 'w') as out:
+        variables = {**os.environ, 'OMP_NUM_THREADS': '1', **environment}
         return subprocess.Popen(
-            line, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, 'OMP_NUM_THREADS': '1', **environment}
+            line,
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=variables,
         )

@@ -1,6 +1,8 @@
 """The command-line tools on real images: what they do, and what they say when they cannot."""
 
+import os
 import runpy
+import subprocess
 import sys
 
 import pytest
@@ -81,3 +83,50 @@ def test_images_that_cannot_be_decoded_stop_the_run_with_a_reason(tmp_path):
     log = tmp_path / 'log'
     assert start(line, log).wait(120) != 0
     assert 'RuntimeError: ' in log.read_text() and '0.jpg' in log.read_text()
+
+
+def test_two_nodes_make_one_run(tmp_path, images):
+    options = [f'data.root={images}', 'train_cfg.max_epochs=1']
+    work_dir = tmp_path / 'run'
+    line = command('tools/dist_train.sh', CONFIG, 1, '--work-dir', work_dir, options=options)
+    logs = [tmp_path / 'log0', tmp_path / 'log1']
+    nodes = [
+        start(line, log, NNODES='2', NODE_RANK=str(rank), MASTER_ADDR='127.0.0.1', PORT='29751')
+        for rank, log in enumerate(logs)
+    ]
+    assert [node.wait(180) for node in nodes] == [0, 0], logs[0].read_text() + logs[1].read_text()
+    assert len(losses(work_dir)) == 3  # 24 images over 2 ranks in batches of 4
+
+
+def test_slurm_gets_one_task_a_gpu_and_the_flags_of_training(tmp_path):
+    # There is no Slurm here: what would be asked of it is looked at.
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    done = subprocess.run(
+        ['tools/slurm_train.sh', 'gpu', 'detco', CONFIG, 'work_dirs/x', '--amp'],
+        cwd=ROOT, env={**os.environ, 'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'GPUS': '16', 'SRUN_ARGS': '--time 9'},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    asked = done.stdout.splitlines()
+    assert {'--ntasks=16', '--ntasks-per-node=8', '--gres=gpu:8', '--time', '9'} <= set(asked)
+    assert asked[-5:] == [CONFIG, '--work-dir=work_dirs/x', '--launcher', 'slurm', '--amp']
+
+
+LITE = """
+import runpy, sys
+for part in ('mmcv.ops', 'mmcv._ext', 'mmdet'):
+    sys.modules[part] = None  # importing it fails, as with mmcv-lite
+sys.path.insert(0, 'tools')
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def test_pre_training_needs_neither_compiled_ops_nor_mmdetection(tmp_path, images):
+    line = command('tools/train.py', CONFIG, '--work-dir', tmp_path / 'run',
+                   options=[f'data.root={images}', 'train_cfg.max_epochs=1'])  # fmt: skip
+    line[1:1] = ['-c', LITE]
+    log = tmp_path / 'log'
+    assert start(line, log).wait(120) == 0, log.read_text()
+    assert len(losses(tmp_path / 'run')) == 6

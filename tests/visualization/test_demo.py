@@ -1,6 +1,7 @@
 """The demo's orchestration: what it changes in a config, and how a step that fails ends it."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,3 +49,23 @@ def test_a_step_gets_the_checkpoint_that_the_run_before_it_wrote(demo, tmp_path)
     step = demo.Step('x', 'trying', [sys.executable, '-c', code, str(tmp_path / 'CHECKPOINT')])
     assert demo.run(step, '1 of 1', tmp_path / 'x.log', Forecast([1])) > 0
     assert (tmp_path / 'x.log').read_text() == 'runs/epoch_2.pth\n'
+
+
+def test_the_whole_demo_ends_with_a_table_and_a_report(tmp_path):
+    shrunk = """
+import sys
+sys.path.insert(0, 'tools')
+import demo
+demo.DATA_FOLDER = sys.argv.pop(1)
+demo.SIZES['small'].update(
+    data={'unlabelled': 64, 'train': 8, 'val': 4, 'test': 0}, epochs=1, finetune_iters=4)
+demo.main()
+"""
+    line = [sys.executable, '-c', shrunk, str(tmp_path / 'embedded'), '--work-dir', str(tmp_path / 'demo')]
+    first = subprocess.run(line, cwd=PATH.parents[1], capture_output=True, text=True)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert '5 steps, about' in first.stdout and 'random init' in first.stdout and 'DetCo' in first.stdout
+    report = (tmp_path / 'demo/report.html').read_text()
+    assert report.count('<img') >= 4 and 'box AP' in report
+    again = subprocess.run(line, cwd=PATH.parents[1], capture_output=True, text=True)
+    assert again.returncode == 0 and again.stdout.count('done before') == 4
