@@ -19,6 +19,9 @@ def _has(rows: Sequence[Row], name: str) -> bool:
 def _by_stage(axes: Axes, rows: Sequence[Row], kind: str, pair: str) -> None:
     for stage in STAGES:
         steps, values = series(rows, f'{kind}_{pair}_{stage}')
+        if kind == 'acc':
+            # Single batches are logged: a running mean of ten, in percent.
+            values = [100 * sum(values[max(0, at - 9) : at + 1]) / min(at + 1, 10) for at in range(len(values))]
         if steps:
             axes.plot(steps, values, color=STAGE_COLOURS[stage], label=stage)
     axes.set_xlabel('iteration')
@@ -59,7 +62,7 @@ def pretraining_curves(rows: Sequence[Row]) -> dict[str, bytes]:
                 axes.set_title(f'{what}, {PAIR_NAMES[pair]}')
                 charts[
                     f'{what}, {PAIR_NAMES[pair]} ({pair}), by stage'
-                    + ('; weighted as in the sum.' if kind == 'loss' else '.')
+                    + ('; weighted as in the sum.' if kind == 'loss' else '; running mean of ten logged batches.')
                 ] = png(figure)
     return charts
 

@@ -40,11 +40,11 @@ class Objects:
     masks: npt.NDArray[np.bool_] | None = None
     scores: npt.NDArray[np.floating] | None = None
 
-    def above(self, threshold: float) -> 'Objects':
-        """Return the objects whose score reaches the threshold; annotations have no score and all stay."""
+    def best(self, count: int) -> 'Objects':
+        """Return the `count` objects of the highest scores, or all if there are fewer."""
         if self.scores is None:
-            return self
-        keep = self.scores >= threshold
+            raise ValueError('annotations have no scores to choose by')
+        keep = np.argsort(-self.scores, kind='stable')[:count]
         masks = None if self.masks is None else self.masks[keep]
         return Objects(self.boxes[keep], self.labels[keep], masks, self.scores[keep])
 
@@ -88,7 +88,7 @@ def draw_objects(image: Array, objects: Objects, classes: Sequence[str], side: i
 
 
 def detections_picture(
-    images: Sequence[Array], columns: Mapping[str, Sequence[Objects]], classes: Sequence[str], threshold: float = 0.3
+    images: Sequence[Array], columns: Mapping[str, Sequence[Objects]], classes: Sequence[str]
 ) -> bytes:
     """Draw the same images once for each model, beside each other.
 
@@ -96,7 +96,6 @@ def detections_picture(
         images: uint8 RGB (H, W, 3) each.
         columns: objects of every image, by the title of the column, such as ground truth and two models.
         classes: names by class index.
-        threshold: score from which a detection is drawn.
 
     Returns:
         PNG bytes.
@@ -113,7 +112,7 @@ def detections_picture(
         )
         for row, image in enumerate(images):
             for axes, (title, objects) in zip(grid[row], columns.items(), strict=True):
-                bare(axes).imshow(draw_objects(image, objects[row].above(threshold), classes))
+                bare(axes).imshow(draw_objects(image, objects[row], classes))
                 if row == 0:
                     axes.set_title(title, loc='center', color=MUTED)
         figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.02, hspace=0.02)

@@ -106,10 +106,12 @@ def test_boxes_and_masks_are_drawn_where_the_objects_are():
     assert (image == 128).all()  # the image itself is left as it was
 
 
-def test_detections_below_the_threshold_are_left_out_but_annotations_never():
-    assert len(objects().above(0.3).boxes) == 1
-    found = objects()
-    assert len(Objects(found.boxes, found.labels, found.masks).above(0.3).boxes) == 2
+def test_the_best_detections_are_those_of_the_highest_scores():
+    found = Objects(np.eye(3, 4), np.arange(3), None, np.array([0.1, 0.9, 0.5]))
+    assert found.best(2).labels.tolist() == [1, 2]
+    assert found.best(9).scores.tolist() == [0.9, 0.5, 0.1]
+    with pytest.raises(ValueError, match='no scores'):
+        Objects(found.boxes, found.labels).best(1)
 
 
 def test_detections_make_a_column_for_each_model():
