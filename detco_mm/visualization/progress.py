@@ -51,16 +51,16 @@ def tail(path: str | Path, lines: int = 25) -> str:
 class Forecast:
     """The time left of a chain of steps, from a plan that is corrected by what the steps took.
 
-    A step in progress is extrapolated from the share of it that is done, once that is enough to go by; a step to come
-    takes its planned time, scaled by how much slower or faster than planned this machine has been so far.
+    What is left takes its planned time, scaled by how much slower or faster than planned this machine has been so far;
+    the plan itself counts as `trust` seconds of experience, so that a short first step does not decide.
 
     Args:
         planned: seconds that each step took on the machine on which the plan was made, in order.
-        trusted_from: share of a step from which its own speed is believed rather than the plan.
+        trust: seconds in which this machine is supposed to have kept to the plan.
     """
 
     planned: Sequence[float]
-    trusted_from: float = 0.05
+    trust: float = 60.0
     taken: list[float] = field(default_factory=list)
 
     def finish(self, seconds: float | None) -> None:
@@ -77,12 +77,11 @@ class Forecast:
         at = len(self.taken)
         if at >= len(self.planned):
             return 0.0
+        done = self.planned[at] * fraction
         pairs = [(took, plan) for took, plan in zip(self.taken, self.planned, strict=False) if took == took]
-        this = None
-        if fraction >= self.trusted_from:
-            this = elapsed / fraction
-            pairs.append((this, self.planned[at]))
-        plan_sum = sum(plan for _, plan in pairs)
-        pace = sum(took for took, _ in pairs) / plan_sum if plan_sum > 0 else 1.0
-        whole = this if this is not None else self.planned[at] * pace
-        return max(0.0, whole - elapsed) + pace * sum(self.planned[at + 1 :])
+        if fraction > 0:
+            pairs.append((elapsed, done))
+        pace = (self.trust + sum(took for took, _ in pairs)) / (self.trust + sum(plan for _, plan in pairs))
+        this = pace * (self.planned[at] - done)
+        # No share is known of a step that logs no steps: its time runs down.
+        return (this if fraction > 0 else max(0.0, this - elapsed)) + pace * sum(self.planned[at + 1 :])

@@ -65,14 +65,20 @@ def test_the_forecast_starts_from_the_plan():
 
 
 def test_a_slow_step_slows_the_forecast_of_the_others():
-    forecast = Forecast([10, 20, 30])
+    forecast = Forecast([10, 20, 30], trust=0)
     forecast.finish(20)
     assert forecast.left() == pytest.approx(100)
 
 
-def test_a_step_in_progress_is_extrapolated_from_its_own_speed():
-    # A quarter took 10 s, so 30 s remain; the plan said 20 s, so the last step will take 60 s instead of 30 s.
-    forecast = Forecast([10, 20, 30])
+def test_a_short_first_step_does_not_decide():
+    forecast = Forecast([10, 300], trust=60)
+    forecast.finish(20)
+    assert forecast.left() == pytest.approx(300 * 80 / 70)
+
+
+def test_a_step_in_progress_counts_by_its_share():
+    # A quarter of 20 s was planned to take 5 s and took 10 s: twice the plan for the rest, and for the step after it.
+    forecast = Forecast([10, 20, 30], trust=0)
     forecast.finish(None)
     assert forecast.left(elapsed=10, fraction=0.25) == pytest.approx(30 + 60)
 
