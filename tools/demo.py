@@ -33,7 +33,7 @@ SCENES = ['--objects', '1', '4', '--clutter', '0', '2', '--diameter', '28', '100
 SIZES: dict[str, dict[str, Any]] = {
     'small': {
         'data': {'unlabelled': 2000, 'train': 300, 'val': 150, 'test': 0},
-        'epochs': 7,
+        'epochs': 6,
         'finetune_iters': 350,
         'seconds': {'data': 20, 'pretrain': 260, 'export': 8, 'random': 150, 'detco': 150},
     },
