@@ -19,7 +19,7 @@ SHORTER = {
         'train_dataloader.batch_size=8',
         'model.queue_len=32',
         'train_cfg.max_epochs=1',
-        'param_scheduler.0.T_max=1',
+        'param_scheduler.1.T_max=1',
         'default_hooks.checkpoint.interval=1',
     ],
     'configs/mini/mask-rcnn_r18_fpn_embedded.py': [

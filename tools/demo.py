@@ -5,6 +5,7 @@ A step that is done is not repeated when the demo is run again; --fresh starts o
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -56,6 +57,12 @@ class Step:
     folder: Path | None = None  # cleared before the step runs
     steps: int = 0  # iterations, where the folder's scalars tell how far it is
     needs: tuple[str, ...] = ()
+    config: str = ''  # text of the config with all overrides
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes this step the one that was done before."""
+        return {'command': self.command, 'config': hashlib.sha256(self.config.encode()).hexdigest()}
 
 
 def moved(config: Any, root: str, prefix: str = '') -> list[str]:
@@ -68,7 +75,7 @@ def moved(config: Any, root: str, prefix: str = '') -> list[str]:
 
 def epochs(count: int) -> list[str]:
     """List the --cfg-options that shorten or lengthen the pre-training with its schedule."""
-    return [f'train_cfg.max_epochs={count}', f'param_scheduler.0.T_max={count}']
+    return [f'train_cfg.max_epochs={count}', f'param_scheduler.1.T_max={count}']
 
 
 def iterations(iters: int) -> list[str]:
@@ -113,6 +120,7 @@ def plan(size: str, seed: int, work: Path) -> list[Step]:
             work / 'pretrain',
             pre_steps,
             ('data',),
+            str(pre._cfg_dict),
         ),
         Step(
             'export',
@@ -127,6 +135,7 @@ def plan(size: str, seed: int, work: Path) -> list[Step]:
             work / 'random',
             det_steps,
             ('data',),
+            str(det._cfg_dict),
         ),
         Step(
             'detco',
@@ -135,6 +144,7 @@ def plan(size: str, seed: int, work: Path) -> list[Step]:
             work / 'detco',
             det_steps,
             ('export',),
+            str(det._cfg_dict),
         ),
     ]
 
@@ -212,13 +222,9 @@ def main() -> None:
     for at, step in enumerate(steps):
         stamp, number = work / f'{step.name}.done.json', f'{at + 1} of {len(steps)}'
         done = json.loads(stamp.read_text()) if stamp.is_file() else {}
+        same = {key: done.get(key) for key in step.identity} == step.identity
         # The data's own command finds out by itself whether they are there.
-        if (
-            done.get('command') == step.command
-            and not args.fresh
-            and not renewed & set(step.needs)
-            and step.name != 'data'
-        ):
+        if same and not args.fresh and not renewed & set(step.needs) and step.name != 'data':
             print(f'step {number}: {step.title}: done before', flush=True)
             seconds[step.name] = done['seconds']
             forecast.finish(None)
@@ -228,9 +234,9 @@ def main() -> None:
             shutil.rmtree(step.folder, ignore_errors=True)
         seconds[step.name] = run(step, number, work / f'{step.name}.log', forecast)
         forecast.finish(seconds[step.name])
-        if step.name != 'data' or done.get('command') != step.command:
+        if step.name != 'data' or not same:
             renewed.add(step.name)
-        stamp.write_text(json.dumps({'command': step.command, 'seconds': seconds[step.name]}))
+        stamp.write_text(json.dumps({**step.identity, 'seconds': seconds[step.name]}))
 
     print('drawing the report', flush=True)
     data = steps[0].command[2]

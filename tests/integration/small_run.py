@@ -26,7 +26,7 @@ NARROW = [
     'default_hooks.logger.interval=1',
     'default_hooks.checkpoint.interval=1',
     'train_cfg.max_epochs=3',
-    'param_scheduler.0.T_max=3',
+    'param_scheduler.1.T_max=3',
 ]
 
 
