@@ -25,10 +25,13 @@ _BOTH = (
     'It is one seed on small synthetic scenes with ResNet-18: '
 )
 CAVEAT = {
-    'small': _BOTH + 'it shows that the whole chain works, and what one short run of each gave. Another seed gives '
-    'another difference, and nothing here is evidence about ImageNet or COCO.',
-    'medium': _BOTH + 'it shows what one longer run of each gave. A claim would need several seeds, and nothing here '
-    'is evidence about ImageNet or COCO.',
+    'small': _BOTH + 'it shows that the whole chain works, and what a few minutes of pre-training give a detector that '
+    'is itself trained for a few minutes, at AP of a few percent. It cannot show what is left of the difference after '
+    'longer training: that is for SIZE=medium. Another seed gives another difference, and nothing here is evidence '
+    'about ImageNet or COCO.',
+    'medium': _BOTH + 'it shows what is left of the difference when pre-training takes thousands of steps and the '
+    'detector four times as many as in the small size. A claim would need several seeds, and nothing here is evidence '
+    'about ImageNet or COCO.',
 }
 
 
