@@ -82,7 +82,7 @@ def test_the_mini_detector_learns_from_every_label_of_the_embedded_set_with_ever
     torch.manual_seed(0)
     model = build(cfg).train()
     inputs = model.data_preprocessor(batch, training=True)
-    assert inputs['inputs'].shape == (8, 3, 128, 160)
+    assert inputs['inputs'].shape == (4, 3, 128, 160)
     loss, logs = model.parse_losses(model(**inputs, mode='loss'))
     assert {'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask'} <= set(logs)
     assert torch.isfinite(loss)
