@@ -10,6 +10,7 @@ try:
 except ImportError as error:
     sys.exit(f'{type(error).__name__}: {error}')
 
+import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
@@ -70,6 +71,10 @@ def main(default_scope: str) -> None:
             use_backbone(cfg, args.backbone)
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
         runner.train()
+        if torch_dist.is_initialized():
+            # Left to the interpreter's exit, gloo's threads end some processes with SIGABRT after all work is done.
+            torch_dist.barrier()
+            torch_dist.destroy_process_group()
     except (FileNotFoundError, ValueError) as error:
         # What a user can mend: one message. Anything else is a bug and keeps its stack trace.
         if os.environ.get('DETCO_TRACEBACK'):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine import fileio
+from mmengine.dist import get_rank
 from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
@@ -128,7 +129,9 @@ class DetCoViews:
         self._skips[0 if worker is None else 1 + worker.id % (len(self._skips) - 1)] += 1
         if path not in self._logged:  # once for each file, or a long run writes the same line in each epoch
             self._logged.add(path)
-            print_log(f'skipped {path}: {reason}', logger='current', level=logging.WARNING)
+            # Of ranks other than 0, MMEngine's logger shows errors alone.
+            level = logging.WARNING if get_rank() == 0 else logging.ERROR
+            print_log(f'skipped {path}: {reason}', logger='current', level=level)
 
 
 class _RandAugment:

@@ -1,5 +1,6 @@
 """The command-line tools on real images: what they do, and what they say when they cannot."""
 
+import math
 import os
 import runpy
 import subprocess
@@ -36,7 +37,7 @@ def complaint(monkeypatch, line):
         ('model.queue_len=3', ['ValueError', '3', '4', 'model.queue_len']),
         ('model.head.pairs=[g2g,g2l]', ['ValueError', 'g2l', 'l2g']),
         ('model.head.stage_weights.res6=1', ['ValueError', 'res6', 'res5']),
-        ('train_dataloader.dataset.pipeline.1.patch_size=17', ['ValueError', '48', '17']),
+        ('train_dataloader.dataset.pipeline.1.patch_size=25', ['ValueError', '72', '25']),
         ('load_from=absent.pth', ['FileNotFoundError', 'absent.pth']),
     ],
 )
@@ -66,8 +67,11 @@ def test_two_gloo_ranks_share_the_images_with_what_cannot_be_decoded_counted(tmp
     assert start(line, log, PORT='29731').wait(180) == 0, log.read_text()
     text = log.read_text()
     assert 'times up to now an image could not be decoded' in text
+    for name in ('broken.jpg', 'empty.jpg', 'text.png'):  # whichever rank met it
+        assert f'skipped {images / name}: ' in text
     state = torch.load(tmp_path / 'run/epoch_2.pth', weights_only=True)['state_dict']
     # 27 images over 2 ranks: 14 each, in 3 whole batches of 4, twice: 48 keys in a queue of 8
+    assert all(math.isfinite(row['loss']) for row in losses(tmp_path / 'run').values())
     assert len(losses(tmp_path / 'run')) == 6 and int(state['queue.pointer']) == 0
     cfg = Config.fromfile(ROOT / CONFIG)
     scaled = cfg.optim_wrapper.optimizer.lr * 8 / cfg.auto_scale_lr.base_batch_size
