@@ -23,8 +23,8 @@ def prepare(
 
     Args:
         cfg: the run's config, as read from its file.
-        options: overrides, dotted name -> value. ``data.root`` leads the training data; the more particular
-            ``train_dataloader.dataset.data_root`` wins over it.
+        options: overrides, dotted name -> value. ``data.root`` leads the training data; where config or options name
+            ``train_dataloader.dataset.data_root``, that wins over it.
         resume: None, 'auto' for the latest checkpoint of the work dir, or the path of one.
         amp: train in mixed precision.
         auto_scale_lr: scale the learning rate with the batch.
@@ -33,10 +33,8 @@ def prepare(
         FileNotFoundError: if the checkpoint to resume, or to load from, is not there.
         ValueError: if the config has no batch size that its learning rate belongs to.
     """
-    options = dict(options or {})
-    cfg.merge_from_dict({name: options.pop(name) for name in list(options) if name.split('.')[0] == 'data'})
+    cfg.merge_from_dict(dict(options or {}))
     _point_data(cfg)
-    cfg.merge_from_dict(options)
     if not torch.cuda.is_available():
         _replace_sync_bn(cfg)
     if amp:
@@ -61,8 +59,8 @@ def _point_data(cfg: Config) -> None:
     """Lead the training data to ``data.root`` and ``data.ann_file``, where users name their images."""
     if 'root' in cfg.get('data', {}):
         dataset = cfg.train_dataloader.dataset
-        dataset.data_root = cfg.data.root
-        dataset.ann_file = cfg.data.get('ann_file', '')
+        dataset.setdefault('data_root', cfg.data.root)
+        dataset.setdefault('ann_file', cfg.data.get('ann_file', ''))
 
 
 def _replace_sync_bn(cfg: Config) -> None:

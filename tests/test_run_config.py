@@ -1,11 +1,14 @@
 """What the command line does to a config."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
 
 from detco_mm.run_config import prepare
 
+ROOT = Path(__file__).parents[1]
 ON_CPU = not torch.cuda.is_available()
 
 
@@ -13,7 +16,7 @@ def config(**extra):
     return Config(
         dict(
             data=dict(root='a', ann_file=''),
-            train_dataloader=dict(dataset=dict(data_root='a', ann_file='')),
+            train_dataloader=dict(dataset=dict(type='detco_mm.ImageFolder')),
             model=dict(backbone=dict(norm_cfg=dict(type='SyncBN')), heads=[dict(norm_cfg=dict(type='SyncBN'))]),
             optim_wrapper=dict(type='OptimWrapper'),
             **extra,
@@ -37,8 +40,16 @@ def test_data_root_leads_the_data_unless_the_dataset_is_named_itself(options, ro
 
 
 def test_a_child_config_needs_to_name_only_data_root(tmp_path):
-    (tmp_path / 'base.py').write_text("data = dict(root='a')\ntrain_dataloader = dict(dataset=dict(data_root='a'))\n")
+    (tmp_path / 'base.py').write_text("data = dict(root='a')\ntrain_dataloader = dict(dataset=dict())\n")
     (tmp_path / 'child.py').write_text("_base_ = 'base.py'\ndata = dict(root='mine')\nmodel = dict()\n")
+    cfg = Config.fromfile(tmp_path / 'child.py')
+    prepare(cfg)
+    assert cfg.train_dataloader.dataset.data_root == 'mine'
+
+
+def test_a_child_config_may_name_the_datasets_own_folder_as_well(tmp_path):
+    base = (ROOT / 'configs/detco_r50_8xb32.py').as_posix()
+    (tmp_path / 'child.py').write_text(f"_base_ = '{base}'\ntrain_dataloader = dict(dataset=dict(data_root='mine'))\n")
     cfg = Config.fromfile(tmp_path / 'child.py')
     prepare(cfg)
     assert cfg.train_dataloader.dataset.data_root == 'mine'

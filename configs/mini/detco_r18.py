@@ -30,7 +30,7 @@ train_pipeline = [
 train_dataloader = dict(
     num_workers=1,
     pin_memory=False,
-    dataset=dict(data_root=data['root'], pipeline=train_pipeline),
+    dataset=dict(pipeline=train_pipeline),
 )
 
 max_epochs = 6

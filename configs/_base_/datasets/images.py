@@ -1,4 +1,5 @@
-# Any folder of images, with or without a list of them: data.root is the folder, data.ann_file the list.
+# Any folder of images, with or without a list of them: data.root is the folder, data.ann_file the list. A dataset that
+# names its own data_root or ann_file keeps them.
 data = dict(root='data/imagenet/train', ann_file='')
 
 # DetCo, figure 2b: two global views as MoCo v2's, two local views as PIRL's jigsaw.
@@ -19,8 +20,6 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='detco_mm.ImageFolder',
-        data_root=data['root'],
-        ann_file=data['ann_file'],
         pipeline=train_pipeline,
     ),
 )
