@@ -39,6 +39,8 @@ class DetCoViews:
         grey_prob: How often a view loses its colour.
         blur: Arguments of :class:`GaussianBlur`; None for none.
         flip_prob: How often a view is mirrored.
+        local_from_global: Make the local views the global ones once more, as the unofficial implementation does, which
+            cuts its patches out of them; ``local_size`` and ``local_scale`` are not used then.
         rand_augment: Arguments of torchvision's RandAugment, applied to the global views right after the
             crop, e.g. ``dict(num_ops=2, magnitude=9)``; None for none.
 
@@ -59,6 +61,7 @@ class DetCoViews:
         grey_prob: float = 0.2,
         blur: dict | None = BLUR,
         flip_prob: float = 0.5,
+        local_from_global: bool = False,
         rand_augment: dict | None = None,
     ) -> None:
         for name, size in (('global_size', global_size), ('local_size', local_size)):
@@ -72,7 +75,7 @@ class DetCoViews:
         self.ratio = (float(ratio[0]), float(ratio[1]))
         global_crop = (int(global_size), (float(global_scale[0]), float(global_scale[1])))
         local_crop = (int(local_size), (float(local_scale[0]), float(local_scale[1])))
-        self._crops = (global_crop, global_crop, local_crop, local_crop)
+        self._crops = (global_crop, global_crop, *(() if local_from_global else (local_crop, local_crop)))
         self._jitter = ColourJitter(**colour_jitter) if colour_jitter is not None else None
         self._blur = GaussianBlur(**blur) if blur is not None else None
         self.grey_prob = check_probability('grey_prob', grey_prob)
@@ -90,9 +93,8 @@ class DetCoViews:
         except (OSError, UndecodableImage) as error:
             self._skip(path, str(error))
             return None
-        results['views'] = [
-            self._view(image, size, scale, index < 2) for index, (size, scale) in enumerate(self._crops)
-        ]
+        views = [self._view(image, size, scale, index < 2) for index, (size, scale) in enumerate(self._crops)]
+        results['views'] = views if len(views) == 4 else [*views, *views]
         return results
 
     @property

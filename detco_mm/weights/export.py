@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,29 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .reading import load_checkpoint
+from .released import from_released
+
 # Where a DetCo checkpoint keeps the two backbones. MMSelfSup's, MMDetection's and torchvision's ResNets share the names
 # behind the prefix (conv1, bn1, layer1.0.conv1 ...).
 PREFIXES = {'query': 'backbone.', 'key': 'key_encoder.backbone.'}
-
-
-def _load(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint without executing pickled code.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no checkpoint, or holds more than tensors and plain types.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f'no checkpoint at "{path}": give the .pth file of a run, such as work_dirs/NAME/epoch_N.pth'
-        )
-    try:
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f'"{path}" is not a checkpoint that loads safely: {str(error).splitlines()[0]}') from error
-    if not isinstance(checkpoint, dict):
-        raise ValueError(f'"{path}" holds a {type(checkpoint).__name__}: a checkpoint is a dict with a state_dict')
-    return checkpoint
 
 
 def digest(state_dict: Mapping[str, Tensor]) -> str:
@@ -49,7 +31,7 @@ def export_backbone(checkpoint_path: str | Path, out_path: str | Path, encoder: 
     """Write one of the two backbones with the names that MMDetection expects.
 
     Args:
-        checkpoint_path: a checkpoint of a pre-training run.
+        checkpoint_path: a checkpoint of a pre-training run, or one from elsewhere that `from_released` understands.
         out_path: the file to write; it appears whole or not at all.
         encoder: 'query', the trained one, or 'key', its moving average.
 
@@ -62,9 +44,11 @@ def export_backbone(checkpoint_path: str | Path, out_path: str | Path, encoder: 
     """
     if encoder not in PREFIXES:
         raise ValueError(f'encoder={encoder!r} is unknown: choose from {", ".join(PREFIXES)}')
-    checkpoint = _load(checkpoint_path)
+    checkpoint = load_checkpoint(checkpoint_path)
     state_dict, prefix = checkpoint.get('state_dict', {}), PREFIXES[encoder]
     backbone = {name[len(prefix) :]: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
+    if not backbone and encoder == 'query':
+        backbone = from_released(checkpoint)
     if not backbone:
         raise ValueError(
             f'"{checkpoint_path}" has no weights below "{prefix}": is it a checkpoint of a DetCo run? '
@@ -94,7 +78,7 @@ def read_backbone(path: str | Path) -> dict[str, Tensor]:
         FileNotFoundError: if there is no such file.
         ValueError: if it does not load safely, or was altered since it was written.
     """
-    checkpoint = _load(path)
+    checkpoint = load_checkpoint(path)
     state_dict = checkpoint.get('state_dict', checkpoint)
     expected = checkpoint.get('meta', {}).get('sha256')
     if expected is not None and digest(state_dict) != expected:

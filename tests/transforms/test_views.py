@@ -286,3 +286,11 @@ def test_it_is_built_by_its_name():
 def test_an_option_out_of_range_is_named(options, words):
     with pytest.raises(ValueError, match=words):
         DetCoViews(**options)
+
+
+def test_local_views_can_be_the_global_ones_once_more(tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / 'a.png')
+    np.random.seed(0)
+    views = DetCoViews(global_size=32, local_from_global=True)({'img_path': str(tmp_path / 'a.png')})['views']
+    assert np.array_equal(views[0], views[2]) and np.array_equal(views[1], views[3])
+    assert not np.array_equal(views[0], views[1])

@@ -1,0 +1,4 @@
+# Multi-level supervision and the cross contrast, without a contrast among the local patches.
+_base_ = '../detco_r50_8xb32.py'
+
+model = dict(head=dict(pairs=('g2g', 'l2g')))

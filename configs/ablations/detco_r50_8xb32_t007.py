@@ -1,0 +1,4 @@
+# MoCo v1's temperature, the unofficial implementation's default.
+_base_ = '../detco_r50_8xb32.py'
+
+model = dict(head=dict(temperature=0.07))

@@ -1,0 +1,78 @@
+"""Checkpoints from anywhere, read without executing code."""
+
+import io
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+# All that a pickled dict of arrays and tensors calls upon to be built. `_load_from_bytes` reads a nested torch file,
+# and reads anything when left alone: it goes through weights_only here.
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ('collections', 'OrderedDict'): OrderedDict,
+    ('_codecs', 'encode'): lambda text, encoding: text.encode('latin1') if encoding == 'latin1' else _refuse(encoding),
+    ('numpy', 'ndarray'): np.ndarray,
+    ('numpy', 'dtype'): np.dtype,
+    ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
+    ('torch.storage', '_load_from_bytes'): lambda data: torch.load(io.BytesIO(data), 'cpu', weights_only=True),
+}
+for _package in ('numpy.core', 'numpy._core'):  # NumPy 1 and 2
+    _ALLOWED[f'{_package}.multiarray', '_reconstruct'] = np.empty(0).__reduce__()[0]
+    _ALLOWED[f'{_package}.multiarray', 'scalar'] = np.float64(0).__reduce__()[0]
+    _ALLOWED[f'{_package}.numeric', '_frombuffer'] = np.empty(0).__reduce_ex__(5)[0]
+
+
+def _refuse(name: str) -> Any:
+    raise pickle.UnpicklingError(f'it asks to run {name}, which a file of weights has no need of')
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """An unpickler that builds containers, arrays and tensors, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return _ALLOWED.get((module, name)) or _refuse(f'{module}.{name}')
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint: a torch file, or a pickle of arrays as detectron2's users exchange.
+
+    Args:
+        path: the file; its extension does not matter.
+
+    Returns:
+        The dict that it holds, tensors on the CPU; arrays of a pickle stay NumPy's.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no checkpoint, or holds more than tensors, arrays and plain types.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f'no checkpoint at "{path}": give the .pth file of a run, such as work_dirs/NAME/epoch_N.pth'
+        )
+    try:
+        if _is_torch_file(path):
+            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+        else:
+            with open(path, 'rb') as file:
+                # latin1: bytes of arrays that Python 2 wrote
+                checkpoint = _ArraysOnly(file, encoding='latin1').load()
+    # A damaged pickle raises whatever its garbled instructions run into.
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f'"{path}" is not a checkpoint that loads safely: {reason}') from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'"{path}" holds a {type(checkpoint).__name__}: a checkpoint is a dict with a state_dict')
+    return checkpoint
+
+
+def _is_torch_file(path: str | Path) -> bool:
+    """Tell torch.save's two formats, a zip archive and a series of pickles behind a number, from a bare pickle."""
+    with open(path, 'rb') as file:
+        start = file.read(64)
+    # torch.serialization.MAGIC_NUMBER, as a pickled long
+    magic = torch.serialization.MAGIC_NUMBER.to_bytes(10, 'little')
+    return start[:4] == b'PK\x03\x04' or magic in start
