@@ -5,21 +5,24 @@ A step that is done is not repeated when the demo is run again; --fresh starts o
 """
 
 import argparse
-import hashlib
-import json
 import os
-import shutil
-import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from detco_mm.experiments.steps import (
+    LAST_CHECKPOINT,
+    Step,
+    last_checkpoint,
+    moved,
+    option_list,
+    overridden,
+    run_chain,
+)
 from detco_mm.visualization import demo_report
-from detco_mm.visualization.progress import Forecast, clock, fraction_done, tail, total_steps
+from detco_mm.visualization.progress import clock, total_steps
 from detco_mm.visualization.scalars import last_metrics, read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,60 +51,32 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass
-class Step:
-    """One command of the demo."""
-
-    name: str
-    title: str
-    command: list[str]
-    folder: Path | None = None  # cleared before the step runs
-    steps: int = 0  # iterations, where the folder's scalars tell how far it is
-    needs: tuple[str, ...] = ()
-    config: str = ''  # text of the config with all overrides
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What makes this step the one that was done before."""
-        return {'command': self.command, 'config': hashlib.sha256(self.config.encode()).hexdigest()}
+def epochs(count: int) -> dict[str, Any]:
+    """Return the settings that shorten or lengthen the pre-training with its schedule."""
+    return {'train_cfg.max_epochs': count, 'param_scheduler.1.T_max': count}
 
 
-def moved(config: Any, root: str, prefix: str = '') -> list[str]:
-    """List the --cfg-options that lead a config from DATA to another folder."""
-    if isinstance(config, str):
-        return [f'{prefix}={root}{config[len(DATA) :]}'] if config == DATA or config.startswith(DATA + '/') else []
-    items = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
-    return [option for key, value in items for option in moved(value, root, f'{prefix}.{key}' if prefix else str(key))]
-
-
-def epochs(count: int) -> list[str]:
-    """List the --cfg-options that shorten or lengthen the pre-training with its schedule."""
-    return [f'train_cfg.max_epochs={count}', f'param_scheduler.1.T_max={count}']
-
-
-def iterations(iters: int) -> list[str]:
-    """List the --cfg-options that shorten or lengthen the fine-tuning with its schedule."""
-    return [
-        f'train_cfg.max_iters={iters}',
-        f'train_cfg.val_interval={iters}',
-        f'default_hooks.checkpoint.interval={iters}',
-        f'param_scheduler.0.end={max(1, iters // 10)}',
-        f'param_scheduler.1.end={iters}',
-        f'param_scheduler.1.milestones=[{iters * 3 // 4},{iters * 11 // 12}]',
-    ]
+def iterations(iters: int) -> dict[str, Any]:
+    """Return the settings that shorten or lengthen the fine-tuning with its schedule."""
+    return {
+        'train_cfg.max_iters': iters,
+        'train_cfg.val_interval': iters,
+        'default_hooks.checkpoint.interval': iters,
+        'param_scheduler.0.end': max(1, iters // 10),
+        'param_scheduler.1.end': iters,
+        'param_scheduler.1.milestones': [iters * 3 // 4, iters * 11 // 12],
+    }
 
 
 def plan(size: str, seed: int, work: Path) -> list[Step]:
     """Write the demo down as commands."""
     spec, python = SIZES[size], sys.executable
-    data = f'{DATA_FOLDER}-{size}-{seed}'
-    random = [f'randomness.seed={seed}']
+    data, took = f'{DATA_FOLDER}-{size}-{seed}', spec['seconds']
 
-    def options(path: str, extra: list[str]) -> tuple[list[str], Config]:
-        config = Config.fromfile(str(ROOT / path))
-        chosen = [*extra, *random, *moved(config._cfg_dict.to_dict(), data)]
-        config.merge_from_dict(_parsed(chosen))
-        return ['--cfg-options', *chosen], config
+    def options(path: str, extra: dict[str, Any]) -> tuple[list[str], Config]:
+        plain = Config.fromfile(str(ROOT / path))._cfg_dict.to_dict()
+        chosen = {**extra, 'randomness.seed': seed, **moved(plain, DATA, data)}
+        return ['--cfg-options', *option_list(chosen)], overridden(ROOT / path, chosen)
 
     pre_options, pre = options(PRETRAIN, epochs(spec['epochs']))
     det_options, det = options(FINETUNE, iterations(spec['finetune_iters']))
@@ -113,26 +88,31 @@ def plan(size: str, seed: int, work: Path) -> list[Step]:
             'data',
             'making the embedded detection data',
             [python, 'tools/make_data.py', data, '--seed', str(seed), *counts, *SCENES],
+            took['data'],
         ),
         Step(
             'pretrain',
             f'pre-training DetCo for {pre_steps} iterations',
             [python, 'tools/train.py', PRETRAIN, '--work-dir', str(work / 'pretrain'), *pre_options],
+            took['pretrain'],
             work / 'pretrain',
             pre_steps,
             ('data',),
             str(pre._cfg_dict),
+            resumes=True,
         ),
         Step(
             'export',
             'exporting its backbone',
-            [python, 'tools/export_backbone.py', str(work / 'pretrain' / 'CHECKPOINT'), weights],
+            [python, 'tools/export_backbone.py', str(work / 'pretrain' / LAST_CHECKPOINT), weights],
+            took['export'],
             needs=('pretrain',),
         ),
         Step(
             'random',
             f'fine-tuning Mask R-CNN from random weights for {det_steps} iterations',
             [python, 'tools/det_train.py', FINETUNE, '--work-dir', str(work / 'random'), *det_options],
+            took['random'],
             work / 'random',
             det_steps,
             ('data',),
@@ -142,62 +122,13 @@ def plan(size: str, seed: int, work: Path) -> list[Step]:
             'detco',
             f'fine-tuning Mask R-CNN from DetCo for {det_steps} iterations',
             [python, 'tools/det_train.py', FINETUNE, weights, '--work-dir', str(work / 'detco'), *det_options],
+            took['detco'],
             work / 'detco',
             det_steps,
             ('export',),
             str(det._cfg_dict),
         ),
     ]
-
-
-def _parsed(options: list[str]) -> dict[str, Any]:
-    from mmengine.config import DictAction
-
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    return parser.parse_args(['--cfg-options', *options]).cfg_options
-
-
-def checkpoint(folder: Path) -> str:
-    """Return the path of the last checkpoint that a training run wrote."""
-    return (folder / 'last_checkpoint').read_text().strip()
-
-
-def run(step: Step, number: str, log: Path, forecast: Forecast) -> float:
-    """Run one step to its end, saying how far it is; leave the program if it fails."""
-    command = [checkpoint(Path(part).parent) if part.endswith('/CHECKPOINT') else part for part in step.command]
-    print(f'step {number}: {step.title}', flush=True)
-    print(f'  $ python {" ".join(command[1:])}\n  log: {log}', flush=True)
-    start, said, live = time.monotonic(), 0.0, sys.stdout.isatty()
-    with log.open('w') as out:
-        child = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, 'PYTHONUNBUFFERED': '1', 'MPLBACKEND': 'Agg'},
-        )
-        try:
-            while child.poll() is None:
-                time.sleep(0.5)
-                elapsed = time.monotonic() - start
-                if elapsed - said < (1 if live else 20):
-                    continue
-                said, done = elapsed, fraction_done(step.folder, step.steps) if step.folder else 0.0
-                line = (
-                    f'  {100 * done:3.0f} % ' if step.steps else '  '
-                ) + f'{clock(elapsed)} elapsed, about {clock(forecast.left(elapsed, done))} left overall'
-                print(f'\r{line:<70}' if live else line, end='' if live else '\n', flush=True)
-        except BaseException:
-            child.terminate()
-            child.wait()
-            raise
-    seconds = time.monotonic() - start
-    if child.returncode:
-        print(f'\n{tail(log)}\n\nstep {number} failed with exit code {child.returncode}; its log is {log}', flush=True)
-        sys.exit(1)
-    print(f'\r  done in {clock(seconds)}'.ljust(70 if live else 0), flush=True)
-    return seconds
 
 
 def main() -> None:
@@ -212,32 +143,13 @@ def main() -> None:
     work = Path(args.work_dir)
     work.mkdir(parents=True, exist_ok=True)
     steps = plan(args.size, args.seed, work)
-    forecast = Forecast([SIZES[args.size]['seconds'][step.name] for step in steps])
     print(
-        f'DetCo demo, size {args.size}, seed {args.seed}: {len(steps)} steps, about {clock(forecast.left())} on two '
-        'cores from the start',
+        f'DetCo demo, size {args.size}, seed {args.seed}: {len(steps)} steps, about '
+        f'{clock(sum(step.seconds for step in steps))} on two cores from the start',
         flush=True,
     )
-    seconds: dict[str, float] = {}
-    renewed: set[str] = set()
-    for at, step in enumerate(steps):
-        stamp, number = work / f'{step.name}.done.json', f'{at + 1} of {len(steps)}'
-        done = json.loads(stamp.read_text()) if stamp.is_file() else {}
-        same = {key: done.get(key) for key in step.identity} == step.identity
-        # The data's own command finds out by itself whether they are there.
-        if same and not args.fresh and not renewed & set(step.needs) and step.name != 'data':
-            print(f'step {number}: {step.title}: done before', flush=True)
-            seconds[step.name] = done['seconds']
-            forecast.finish(None)
-            continue
-        stamp.unlink(missing_ok=True)
-        if step.folder:
-            shutil.rmtree(step.folder, ignore_errors=True)
-        seconds[step.name] = run(step, number, work / f'{step.name}.log', forecast)
-        forecast.finish(seconds[step.name])
-        if step.name != 'data' or not same:
-            renewed.add(step.name)
-        stamp.write_text(json.dumps({**step.identity, 'seconds': seconds[step.name]}))
+    # The data's own command finds out by itself whether they are there.
+    seconds = run_chain(steps, work, ROOT, fresh=args.fresh, always=['data'])
 
     print('drawing the report', flush=True)
     data = steps[0].command[2]
@@ -247,7 +159,7 @@ def main() -> None:
         data=data,
         seed=args.seed,
         pretrain=work / 'pretrain',
-        runs={name: (work / name / Path(FINETUNE).name, checkpoint(work / name)) for name in ('random', 'detco')},
+        runs={name: (work / name / Path(FINETUNE).name, last_checkpoint(work / name)) for name in ('random', 'detco')},
     )
     metrics = {title: last_metrics(read_rows(work / name)) for name, title in demo_report.TITLES.items()}
     facts = {

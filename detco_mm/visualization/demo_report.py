@@ -90,7 +90,7 @@ def draw(
         found = detect(config, weights, pictures, device)
         columns[TITLES[name]] = [mine.best(len(theirs.boxes)) for mine, theirs in zip(found, truth, strict=True)]
     return {
-        'pretrain': pretraining_curves(read_rows(pretrain)),
+        'pretrain': pretraining_curves(read_rows(pretrain, newest_only=False)),
         'finetune': finetuning_curves(
             {TITLES[name]: read_rows(Path(config).parent) for name, (config, _) in runs.items()}
         ),

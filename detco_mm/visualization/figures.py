@@ -21,7 +21,7 @@ PAIR_NAMES = {'g2g': 'global to global', 'l2l': 'local to local', 'l2g': 'local 
 # green (Okabe and Ito's palette).
 STAGE_COLOURS = dict(zip(STAGES, ('#a8c8e8', '#6ba3d6', '#2f7abf', '#0b3d73'), strict=True))
 PAIR_COLOURS = {'g2g': '#0072b2', 'l2l': '#d55e00', 'l2g': '#008f6b'}
-RUN_COLOURS = ('#8a929c', '#0072b2', '#d55e00', '#008f6b')
+RUN_COLOURS = ('#8a929c', '#0072b2', '#d55e00', '#008f6b', '#a3477f')
 
 STYLE: Any = {
     'font.size': 10,

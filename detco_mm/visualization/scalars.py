@@ -16,7 +16,8 @@ def read_rows(work_dir: str | Path, newest_only: bool = True) -> list[Row]:
 
     Args:
         work_dir: the run's work directory.
-        newest_only: read the newest timestamp alone; otherwise all of them in order, as for a resumed run.
+        newest_only: read the newest timestamp alone; otherwise all of them in order, as for a resumed run. Of steps
+            that were repeated, from the checkpoint to where the run had been stopped, the later row counts.
 
     Returns:
         One dict a line, in order; empty where nothing was logged yet.
@@ -31,7 +32,8 @@ def read_rows(work_dir: str | Path, newest_only: bool = True) -> list[Row]:
                 continue
             if isinstance(row, dict):
                 rows.append(row)
-    return rows
+    latest = {(row.get('step'), 'loss' in row): at for at, row in enumerate(rows)}
+    return [row for at, row in enumerate(rows) if latest[row.get('step'), 'loss' in row] == at]
 
 
 def training_rows(rows: Iterable[Row]) -> list[Row]:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from detco_mm.visualization.progress import Forecast
-
 PATH = Path(__file__).resolve().parents[2] / 'tools' / 'demo.py'
 
 
@@ -22,33 +20,9 @@ def demo():
     del sys.modules[spec.name]
 
 
-def test_paths_of_the_data_are_moved_wherever_they_stand_and_others_are_not(demo):
-    sets = [{'root': 'data/embedded'}, {'root': 'data/embedded2'}]
-    config = {'data_root': 'data/embedded/', 'loader': {'sets': sets}, 'lr': 0.1}
-    assert demo.moved(config, 'data/other') == ['data_root=data/other/', 'loader.sets.0.root=data/other']
-
-
 def test_every_size_has_a_plan_of_time_for_every_step(demo):
     for spec in demo.SIZES.values():
         assert list(spec['seconds']) == ['data', 'pretrain', 'export', 'random', 'detco']
-
-
-def test_a_failing_step_shows_the_end_of_its_log_and_where_it_is(demo, tmp_path, capsys):
-    step = demo.Step('x', 'trying', [sys.executable, '-c', 'print("the reason"); raise SystemExit(3)'])
-    with pytest.raises(SystemExit) as stopped:
-        demo.run(step, '1 of 1', tmp_path / 'x.log', Forecast([1]))
-    said = capsys.readouterr().out
-    assert stopped.value.code == 1
-    assert 'step 1 of 1: trying' in said and 'the reason' in said and str(tmp_path / 'x.log') in said
-    assert 'exit code 3' in said
-
-
-def test_a_step_gets_the_checkpoint_that_the_run_before_it_wrote(demo, tmp_path):
-    (tmp_path / 'last_checkpoint').write_text('runs/epoch_2.pth\n')
-    code = 'import sys; print(sys.argv[1])'
-    step = demo.Step('x', 'trying', [sys.executable, '-c', code, str(tmp_path / 'CHECKPOINT')])
-    assert demo.run(step, '1 of 1', tmp_path / 'x.log', Forecast([1])) > 0
-    assert (tmp_path / 'x.log').read_text() == 'runs/epoch_2.pth\n'
 
 
 def test_the_whole_demo_ends_with_a_table_and_a_report(tmp_path):

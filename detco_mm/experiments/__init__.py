@@ -1,0 +1,1 @@
+"""Chains of training runs that are compared with each other."""

@@ -1,0 +1,67 @@
+"""The outcome of a study: one CSV, one Markdown page, one plot."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from detco_mm.visualization.comparison import comparison_picture
+from detco_mm.visualization.demo_report import versions
+from detco_mm.visualization.report import text_table
+
+from .ablation import Result, as_csv, by_method, results_table
+
+# What is shown of a detection task, and what it is called there.
+DETECTION = {'bbox_mAP': 'box AP', 'bbox_mAP_50': 'box AP50', 'segm_mAP': 'mask AP'}
+FROZEN = {f'{kind}_{stage}': f'{kind} {stage}' for kind in ('knn', 'linear') for stage in ('res5', 'res4')}
+
+
+def headings(results: Sequence[Result]) -> dict[str, tuple[str, str]]:
+    """Return the columns of the table: (task, metric) by heading, in the order in which tasks and metrics come."""
+    tasks = [task for task in dict.fromkeys(result.task for result in results) if task != 'frozen features']
+    columns = {f'{title}, {task}': (task, metric) for task in tasks for metric, title in DETECTION.items()}
+    return columns | {f'{title}, frozen': ('frozen features', metric) for metric, title in FROZEN.items()}
+
+
+def write_outcome(
+    results: Sequence[Result], folder: Path, name: str, title: str, text: Sequence[str], facts: Mapping[str, str]
+) -> list[Path]:
+    """Write NAME.csv, NAME.md and NAME.png, each whole or not at all.
+
+    Args:
+        results: at least one.
+        folder: where to; it is made.
+        name: of the files.
+        title: heading of the page.
+        text: paragraphs below it.
+        facts: what to say about the runs beside the versions.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: if there are no results.
+    """
+    if not results:
+        raise ValueError('no evaluation is done yet: there is nothing to write')
+    columns = headings(results)
+    picture = comparison_picture({title: by_method(results, *key) for title, key in columns.items()})
+    about = [['what', 'value'], *([key, value] for key, value in {**facts, **versions()}.items())]
+    page = '\n\n'.join(
+        [
+            f'# {title}',
+            *text,
+            'Percent; mean ± sample standard deviation over the seeds, whose number is in brackets.',
+            text_table(results_table(results, columns)),
+            f'![{title}: every seed as a dot, mean and standard deviation]({name}.png)',
+            text_table(about),
+        ]
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for suffix, content in (('csv', as_csv(results).encode()), ('md', (page + '\n').encode()), ('png', picture)):
+        path = folder / f'{name}.{suffix}'
+        part = path.with_name(f'.{path.name}.part')
+        part.write_bytes(content)
+        os.replace(part, path)
+        written.append(path)
+    return written
