@@ -48,8 +48,8 @@ class Step:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes this step the one that was done before."""
-        return {'command': self.command, 'config': hashlib.sha256(self.config.encode()).hexdigest()}
+        """What makes this step the one that was done before; which Python runs it does not."""
+        return {'command': self.command[1:], 'config': hashlib.sha256(self.config.encode()).hexdigest()}
 
 
 def option_list(options: Mapping[str, Any]) -> list[str]:

@@ -25,9 +25,10 @@ class DetCoViews:
     """Two global and two local views of one image, drawn independently of each other.
 
     Reads ``img_path`` and adds ``views``: global query, global key, local query, local key, each (size, size, 3) uint8
-    RGB. The file is read and decoded once; a large JPEG is decoded at half, quarter or eighth size where every crop
-    would still be shrunk from there. A file that cannot be decoded makes the item None, so that the data set
-    takes another one; it is logged with the reason and counted in :attr:`skipped`.
+    RGB; and ``view_boxes``, where in the image each was cut: top, left, height, width as shares of its sides. The file
+    is read and decoded once; a large JPEG is decoded at half, quarter or eighth size where every crop would still be
+    shrunk from there. A file that cannot be decoded makes the item None, so that the data set takes another one; it is
+    logged with the reason and counted in :attr:`skipped`.
 
     Args:
         global_size: Side of the global views, in pixels.
@@ -86,15 +87,21 @@ class DetCoViews:
         self._logged: set[str] = set()
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any] | None:
-        """Add ``views`` to ``results``; None if the image cannot be decoded."""
+        """Add ``views`` and ``view_boxes`` to ``results``; None if the image cannot be decoded."""
         path = results['img_path']
         try:
             image = self._read(path)
         except (OSError, UndecodableImage) as error:
             self._skip(path, str(error))
             return None
-        views = [self._view(image, size, scale, index < 2) for index, (size, scale) in enumerate(self._crops)]
-        results['views'] = views if len(views) == 4 else [*views, *views]
+        height, width = image.shape[:2]
+        views, boxes = [], []
+        for index, (size, scale) in enumerate(self._crops):
+            box = random_box(height, width, scale, self.ratio)
+            views.append(self._augment(resized_crop(image, box, size), index < 2))
+            boxes.append((box[0] / height, box[1] / width, box[2] / height, box[3] / width))
+        repeats = 4 // len(views)
+        results['views'], results['view_boxes'] = views * repeats, boxes * repeats
         return results
 
     @property
@@ -113,9 +120,7 @@ class DetCoViews:
             reduce = next(factor for factor in (8, 4, 2, 1) if factor <= max(spare, 1))
         return decode(data, header, reduce)
 
-    def _view(self, image: np.ndarray, size: int, scale: tuple[float, float], is_global: bool) -> np.ndarray:
-        box = random_box(image.shape[0], image.shape[1], scale, self.ratio)
-        view = resized_crop(image, box, size)
+    def _augment(self, view: np.ndarray, is_global: bool) -> np.ndarray:
         if is_global and self._rand_augment is not None:
             view = self._rand_augment(view)
         if self._jitter is not None:

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 
-from detco_mm.visualization.figures import MUTED, STYLE, bare, png
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from detco_mm.visualization.figures import INK, MUTED, PAIR_COLOURS, STYLE, bare, png
 
 Array = npt.NDArray[np.uint8]
 TITLES = ('global, query', 'global, key', 'local, query', 'local, key')
@@ -79,3 +83,62 @@ def views_picture(images: Sequence[Array], items: Sequence[Sequence[npt.ArrayLik
                     axes.set_title(title, loc='center', color=MUTED)
         figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.04, hspace=0.06)
         return png(figure, dpi=100)
+
+
+Box = tuple[float, float, float, float]
+# Query and key of the global views, then of the local ones: a hue for each scope, a lighter line for the key.
+BOX_COLOURS = (PAIR_COLOURS['g2g'], '#7fb8dd', PAIR_COLOURS['l2l'], '#f0ae7d')
+
+
+def augmentation_picture(
+    image: Array, boxes: Sequence[Box], augmented: Sequence[Array], patches: Sequence[npt.ArrayLike], grid: int = 3
+) -> bytes:
+    """Draw how the four views of one image come about: where they were cut, before and after augmentation.
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+        boxes: of the four views: top, left, height, width as shares of the image's sides.
+        augmented: the four views, uint8 RGB (h, w, 3), the local ones before they were cut into patches.
+        patches: the patches of the two local views, uint8 RGB (P, h, w, 3).
+        grid: cells along a side of a local view.
+
+    Returns:
+        PNG bytes.
+    """
+    height, width = image.shape[:2]
+    before = []
+    for (top, left, box_height, box_width), view in zip(boxes, augmented, strict=True):
+        y, x = round(top * height), round(left * width)
+        crop = image[y : y + max(1, round(box_height * height)), x : x + max(1, round(box_width * width))]
+        before.append(cv2.resize(crop, view.shape[1::-1], interpolation=cv2.INTER_AREA))
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(10, 2.7))
+        layout = figure.add_gridspec(2, 8, width_ratios=(2.1, 0.12, 1, 1, 1, 1, 1, 1), wspace=0.06, hspace=0.06)
+        axes = bare(figure.add_subplot(layout[:, 0]))
+        axes.imshow(image)
+        axes.set_title('image', loc='center', color=MUTED)
+        for (top, left, box_height, box_width), colour in zip(boxes, BOX_COLOURS, strict=True):
+            where = (left * width - 0.5, top * height - 0.5), box_width * width, box_height * height
+            axes.add_patch(Rectangle(*where, fill=False, edgecolor=colour, linewidth=2, clip_on=False))
+        for column, title in enumerate(TITLES):
+            for row, pictures in enumerate((before, augmented)):
+                axes = bare(figure.add_subplot(layout[row, 2 + column]))
+                axes.imshow(pictures[column])
+                if column >= 2:
+                    _cells(axes, pictures[column].shape, grid)
+                if row == 0:
+                    axes.set_title(title, loc='center', color=BOX_COLOURS[column], fontsize=9)
+                if column == 0:
+                    axes.set_ylabel(('cut out', 'augmented')[row], color=INK, fontsize=9)
+        for at, title in enumerate(('patches, query', 'patches, key')):
+            axes = bare(figure.add_subplot(layout[1, 6 + at]))
+            axes.imshow(patch_grid(np.asarray(patches[at]).transpose(0, 3, 1, 2)))
+            axes.set_title(title, loc='center', color=BOX_COLOURS[2 + at], fontsize=9)
+        return png(figure, dpi=120)
+
+
+def _cells(axes: Axes, shape: Sequence[int], grid: int) -> None:
+    """Draw the lines along which a local view is cut."""
+    for at in range(1, grid):
+        axes.axhline(at * shape[0] / grid - 0.5, color='white', linewidth=1)
+        axes.axvline(at * shape[1] / grid - 0.5, color='white', linewidth=1)

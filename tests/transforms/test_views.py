@@ -294,3 +294,14 @@ def test_local_views_can_be_the_global_ones_once_more(tmp_path):
     views = DetCoViews(global_size=32, local_from_global=True)({'img_path': str(tmp_path / 'a.png')})['views']
     assert np.array_equal(views[0], views[2]) and np.array_equal(views[1], views[3])
     assert not np.array_equal(views[0], views[1])
+
+
+def test_view_boxes_say_where_each_view_was_cut(tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / 'a.png')
+    np.random.seed(0)
+    plain = DetCoViews(colour_jitter=None, grey_prob=0, blur=None, flip_prob=0)
+    results = plain({'img_path': str(tmp_path / 'a.png')})
+    height, width = PHOTO.shape[:2]
+    for view, (top, left, box_height, box_width) in zip(results['views'], results['view_boxes'], strict=True):
+        box = round(top * height), round(left * width), round(box_height * height), round(box_width * width)
+        assert np.array_equal(view, resized_crop(PHOTO[..., ::-1].copy(), box, view.shape[0]))
