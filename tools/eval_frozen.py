@@ -2,8 +2,8 @@
 
     python tools/eval_frozen.py CONFIG [BACKBONE] [--data DIR] [--split test] [--out FILE]
 
-CONFIG is a pre-training config, for its backbone and normalisation; BACKBONE a file written by
-tools/export_backbone.py, without which the backbone is as --seed draws it. --data holds train/, SPLIT/ and
+CONFIG is a pre-training config, for its backbone and normalisation; BACKBONE any
+checkpoint that holds one, without which it is as --seed draws it. --data holds train/, SPLIT/ and
 annotations/instances_{train,SPLIT}.json, as tools/make_data.py writes them.
 """
 
@@ -14,16 +14,14 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 
-import detco_mm  # noqa: F401  (repairs the stack)
 from detco_mm.experiments.frozen import STAGES, accuracies, object_crops, stage_features
-from detco_mm.weights import read_backbone, verify_backbone
+from detco_mm.weights import load_backbone
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='pre-training config')
-    parser.add_argument('backbone', nargs='?', help='exported backbone')
+    parser.add_argument('backbone', nargs='?', help='checkpoint of a run, or backbone')
     parser.add_argument('--data', default='data/embedded', help='default: %(default)s')
     parser.add_argument('--split', default='test', help='split to classify; default: %(default)s')
     parser.add_argument('--size', type=int, default=64, help='side of the crops, in pixels; default: %(default)s')
@@ -33,13 +31,7 @@ if __name__ == '__main__':
     try:
         model = Config.fromfile(args.config).model
         torch.manual_seed(args.seed)
-        with DefaultScope.overwrite_default_scope('mmselfsup'):
-            backbone = MODELS.build(dict(model.backbone, out_indices=(1, 2, 3, 4)))
-        backbone.init_weights()
-        if args.backbone:
-            weights = read_backbone(args.backbone)
-            verify_backbone(weights, backbone)
-            backbone.load_state_dict(weights)
+        backbone = load_backbone(model.backbone, args.backbone)
         backbone.to('cuda' if torch.cuda.is_available() else 'cpu')
         sets = {}
         for split in ('train', args.split):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,11 @@ def read_image(path: str | Path) -> Array:
     if image is None:
         raise FileNotFoundError(f'no image that can be decoded at {path}')
     return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
+
+
+def category_names(ann_file: str | Path) -> dict[int, str]:
+    """Read the names of the categories of a COCO-format set, by their id."""
+    return {category['id']: category['name'] for category in json.loads(Path(ann_file).read_text())['categories']}
 
 
 def annotated_images(

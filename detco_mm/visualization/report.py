@@ -72,6 +72,7 @@ class Section:
         tables: each with a header row.
         pictures: PNG bytes by caption.
         wide: give each picture the page's whole width.
+        widget: HTML to take over as it is, after the pictures.
     """
 
     title: str
@@ -79,6 +80,7 @@ class Section:
     tables: Sequence[Table] = ()
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     wide: bool = False
+    widget: str = ''
 
 
 STYLESHEET = """
@@ -139,7 +141,7 @@ def _section(section: Section, level: int) -> str:
             for caption, image in section.pictures.items()
         )
         parts.append(f'<div class="pictures{" wide" if section.wide else ""}">{figures}</div>')
-    return '\n'.join(parts)
+    return '\n'.join([*parts, section.widget] if section.widget else parts)
 
 
 def html_page(title: str, sections: Sequence[Section]) -> str:

@@ -6,7 +6,6 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
-
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 

@@ -1,8 +1,16 @@
 """Weights in and out, each verified."""
 
-from .export import export_backbone, read_backbone, verify_backbone
+from .export import export_backbone, load_backbone, read_backbone, verify_backbone
 from .reading import load_checkpoint
 from .reference import from_reference
 from .released import from_released
 
-__all__ = ['export_backbone', 'from_reference', 'from_released', 'load_checkpoint', 'read_backbone', 'verify_backbone']
+__all__ = [
+    'export_backbone',
+    'from_reference',
+    'from_released',
+    'load_backbone',
+    'load_checkpoint',
+    'read_backbone',
+    'verify_backbone',
+]

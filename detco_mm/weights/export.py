@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from .reading import load_checkpoint
@@ -27,6 +28,33 @@ def digest(state_dict: Mapping[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
+def find_backbone(checkpoint: Mapping[str, Any], encoder: str = 'query') -> dict[str, Tensor]:
+    """Find a backbone in any checkpoint: of a DetCo run, exported, or released by others.
+
+    Args:
+        checkpoint: what `load_checkpoint` returns.
+        encoder: 'query' or 'key'; checkpoints from elsewhere have the former alone.
+
+    Returns:
+        Tensors by the names of MMDetection's ResNet.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if encoder not in PREFIXES:
+        raise ValueError(f'encoder={encoder!r} is unknown: choose from {", ".join(PREFIXES)}')
+    state_dict, prefix = checkpoint.get('state_dict', {}), PREFIXES[encoder]
+    backbone = {name[len(prefix) :]: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
+    if not backbone and encoder == 'query':
+        backbone = from_released(checkpoint)
+    if not backbone:
+        raise ValueError(
+            f'no weights below "{prefix}": is it a checkpoint of a DetCo run? '
+            f'It starts with {", ".join(list(state_dict)[:3]) or "nothing"}'
+        )
+    return backbone
+
+
 def export_backbone(checkpoint_path: str | Path, out_path: str | Path, encoder: str = 'query') -> dict[str, Any]:
     """Write one of the two backbones with the names that MMDetection expects.
 
@@ -42,18 +70,11 @@ def export_backbone(checkpoint_path: str | Path, out_path: str | Path, encoder: 
         FileNotFoundError: if there is no checkpoint.
         ValueError: if it holds no such backbone.
     """
-    if encoder not in PREFIXES:
-        raise ValueError(f'encoder={encoder!r} is unknown: choose from {", ".join(PREFIXES)}')
     checkpoint = load_checkpoint(checkpoint_path)
-    state_dict, prefix = checkpoint.get('state_dict', {}), PREFIXES[encoder]
-    backbone = {name[len(prefix) :]: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
-    if not backbone and encoder == 'query':
-        backbone = from_released(checkpoint)
-    if not backbone:
-        raise ValueError(
-            f'"{checkpoint_path}" has no weights below "{prefix}": is it a checkpoint of a DetCo run? '
-            f'It starts with {", ".join(list(state_dict)[:3]) or "nothing"}'
-        )
+    try:
+        backbone = find_backbone(checkpoint, encoder)
+    except ValueError as error:
+        raise ValueError(f'"{checkpoint_path}": {error}') from None
     source = checkpoint.get('meta', {})
     meta = {
         key: source[key] for key in ('epoch', 'iter', 'experiment_name', 'mmengine_version', 'time') if key in source
@@ -86,6 +107,32 @@ def read_backbone(path: str | Path) -> dict[str, Tensor]:
             f'the weights of "{path}" are not those that were exported (SHA-256 differs): export them again'
         )
     return state_dict
+
+
+def load_backbone(config: Mapping[str, Any], path: str | Path | None = None) -> nn.Module:
+    """Build a pre-training backbone with all four stages, to look at what it has learned.
+
+    Args:
+        config: `model.backbone` of a pre-training config.
+        path: any checkpoint that holds a backbone; None leaves it as its initialisation draws it.
+
+    Returns:
+        The backbone in evaluation mode, on the CPU: (N, 3, H, W) -> the maps of res2..res5.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds no backbone, or one that does not fit.
+    """
+    with DefaultScope.overwrite_default_scope('mmselfsup'):
+        backbone = MODELS.build(dict(config, out_indices=(1, 2, 3, 4)))
+    if path is None:
+        backbone.init_weights()
+    else:
+        weights = find_backbone(load_checkpoint(path))
+        verify_backbone(weights, backbone)
+        backbone.load_state_dict(weights)
+    backbone.eval()
+    return backbone
 
 
 def verify_backbone(state_dict: Mapping[str, Tensor], backbone: nn.Module) -> None:

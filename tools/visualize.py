@@ -1,0 +1,127 @@
+"""Look at views, features and training: PNG files, and index.html that holds them.
+
+    python tools/visualize.py configs/detco_r50_8xb32.py --out work_dirs/pictures \
+        --images dog.jpg another_dog.jpg --point 0.5 0.4 --checkpoints random work_dirs/detco_r50_8xb32/epoch_200.pth \
+        --run work_dirs/detco_r50_8xb32 --objects data/coco/annotations/instances_val2017.json data/coco/val2017
+
+Each part is drawn if what it needs is given:
+    views       --images                  where the four views were cut, before and after augmentation, and the patches
+    similarity  --images, --checkpoints   what in the last image resembles --point in the first, at each stage; on the
+                                          page, a click chooses the point
+    curves      --run                     loss and contrast accuracy of each pair and stage over time
+    t-SNE       --objects, --checkpoints  features of the annotated objects of a COCO-format set
+
+A checkpoint is that of a run, an exported backbone, one released by others, or `random`.
+"""
+
+import argparse
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import TRANSFORMS
+
+from detco_mm.experiments.frozen import object_crops, stage_features
+from detco_mm.visualization import curves, embedding, inference, similarity, views
+from detco_mm.visualization.report import Section, html_page
+from detco_mm.visualization.scalars import read_rows
+from detco_mm.visualization.similarity_widget import similarity_widget
+from detco_mm.weights import load_backbone
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='pre-training config')
+    parser.add_argument('--out', default='work_dirs/pictures', help='folder to write to; default: %(default)s')
+    parser.add_argument('--images', nargs='+', default=[], help='image files')
+    parser.add_argument('--checkpoints', nargs='+', default=[], help='two or more, drawn side by side')
+    parser.add_argument('--point', nargs=2, type=float, default=[0.5, 0.5], metavar=('X', 'Y'), help='0 to 1')
+    parser.add_argument('--run', help='work directory of a pre-training run')
+    parser.add_argument('--objects', nargs=2, metavar=('JSON', 'FOLDER'), help='annotations and images')
+    parser.add_argument('--stage', default='res5', choices=similarity.STAGES, help='of t-SNE; default: %(default)s')
+    parser.add_argument('--most', type=int, default=1500, help='objects in the t-SNE at most; default: %(default)s')
+    parser.add_argument('--seed', type=int, default=0)
+    args = parser.parse_args()
+    if not (args.images or args.run or (args.objects and args.checkpoints)):
+        parser.error('nothing to draw: give --images, --run, or --objects with --checkpoints')
+    return args
+
+
+def title(checkpoint: str) -> str:
+    """Name a checkpoint in a picture: by its run and its file."""
+    return 'random' if checkpoint == 'random' else '/'.join(Path(checkpoint).with_suffix('').parts[-2:])
+
+
+def main() -> None:
+    """Draw what the command line asks for."""
+    args = parse()
+    config = Config.fromfile(args.config)
+    torch.manual_seed(args.seed)
+    np.random.seed(args.seed)
+    random.seed(args.seed)
+    statistics = config.model.data_preprocessor.mean, config.model.data_preprocessor.std
+    backbones = {
+        title(path): load_backbone(config.model.backbone, None if path == 'random' else path)
+        for path in args.checkpoints
+    }
+    sections = []
+    if args.images:
+        draw, cut, *_ = [TRANSFORMS.build(step) for step in config.train_dataloader.dataset.pipeline]
+        pictures = {}
+        for path in args.images:
+            image = inference.read_image(path)
+            results = draw({'img_path': path})
+            if results is None:
+                raise ValueError(f'"{path}" cannot be decoded')
+            whole = list(results['views'])
+            patches = cut(results)['views'][2:]
+            pictures[path] = views.augmentation_picture(image, results['view_boxes'], whole, patches, cut.grid)
+        sections.append(Section('Views', ['Boxes show where each view was cut.'], pictures=pictures, wide=True))
+    if args.images and backbones:
+        first, second = (inference.read_image(path) for path in (args.images[0], args.images[-1]))
+        sides = {
+            name: tuple(similarity.stage_maps(backbone, image, *statistics) for image in (first, second))
+            for name, backbone in backbones.items()
+        }
+        point = (args.point[0], args.point[1])
+        picture = similarity.similarity_picture(sides, point)
+        caption = f'Cosine similarity of the point in {args.images[0]} with all points of {args.images[-1]}.'
+        text = 'Click into the image to choose another point. Each map spans the range that is written below it.'
+        sections.append(Section('Similarity', [text], widget=similarity_widget(sides, point)))
+        sections.append(Section('Similarity at the given point', pictures={caption: picture}, wide=True))
+    if args.run:
+        sections.append(Section('Training', pictures=curves.pretraining_curves(read_rows(args.run, newest_only=False))))
+    if args.objects and backbones:
+        crops, labels = object_crops(*args.objects, size=64)
+        chosen = np.sort(np.random.permutation(len(crops))[: args.most])
+        features = {
+            name: stage_features(backbone, crops[chosen], *statistics)[args.stage]
+            for name, backbone in backbones.items()
+        }
+        names = inference.category_names(args.objects[0])
+        picture = embedding.tsne_picture(features, labels[chosen], names, args.seed)
+        caption = f't-SNE of {args.stage} features of {len(chosen)} annotated objects.'
+        sections.append(Section('Features of objects', pictures={caption: picture}, wide=True))
+
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    for section in sections:
+        stem = section.title.lower().replace(' ', '-')
+        for at, picture in enumerate(section.pictures.values()):
+            path = out / f'{stem}{f"-{at + 1}" if len(section.pictures) > 1 else ""}.png'
+            path.write_bytes(picture)
+            print(path)
+    page = out / 'index.html'
+    page.write_text(html_page('DetCo pictures', [Section('DetCo pictures', [args.config]), *sections]))
+    print(page)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
