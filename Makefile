@@ -13,7 +13,7 @@ setup: ## make .venv with the pinned stack; does nothing if it is there
 check: setup ## import everything, run one op, print the versions
 	@.venv/bin/python tools/check_stack.py
 
-demo: setup ## pre-train, export, fine-tune, compare: 12 minutes on 2 cores (SIZE=medium: an hour)
+demo: setup ## pre-train, export, fine-tune, compare: 12 minutes on 2 cores (SIZE=medium: 70)
 	@.venv/bin/python tools/demo.py --size $(SIZE)
 
 benchmark-mini: setup ## random init, MoCo v2 and DetCo with three seeds; resumable (SIZE=small: hours on 2 cores)
