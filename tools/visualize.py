@@ -51,9 +51,10 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def title(checkpoint: str) -> str:
-    """Name a checkpoint in a picture: by its run and its file."""
-    return 'random' if checkpoint == 'random' else '/'.join(Path(checkpoint).with_suffix('').parts[-2:])
+def titles(checkpoints: list[str]) -> list[str]:
+    """Name checkpoints in pictures: by run and file, and by number where two of them are called the same."""
+    names = ['random' if path == 'random' else '/'.join(Path(path).with_suffix('').parts[-2:]) for path in checkpoints]
+    return [f'{name} ({at + 1})' if names.count(name) > 1 else name for at, name in enumerate(names)]
 
 
 def main() -> None:
@@ -65,8 +66,8 @@ def main() -> None:
     random.seed(args.seed)
     statistics = config.model.data_preprocessor.mean, config.model.data_preprocessor.std
     backbones = {
-        title(path): load_backbone(config.model.backbone, None if path == 'random' else path)
-        for path in args.checkpoints
+        name: load_backbone(config.model.backbone, None if path == 'random' else path)
+        for name, path in zip(titles(args.checkpoints), args.checkpoints, strict=True)
     }
     sections = []
     if args.images:

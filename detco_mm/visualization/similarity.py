@@ -91,9 +91,9 @@ def similarity_picture(
         PNG bytes.
     """
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(
-            len(sides), 1 + len(stages), figsize=(2.1 * (1 + len(stages)), 2.2 * len(sides)), squeeze=False
-        )
+        tallest = max(maps.image.shape[0] / maps.image.shape[1] for pair in sides.values() for maps in pair)
+        size = 2.1 * (1 + len(stages)), (2.1 * tallest + 0.3) * len(sides)
+        figure, grid = plt.subplots(len(sides), 1 + len(stages), figsize=size, squeeze=False)
         for row, (name, (one, other)) in enumerate(sides.items()):
             height, width = one.image.shape[:2]
             axes = bare(grid[row][0])
@@ -103,9 +103,12 @@ def similarity_picture(
             axes.set_ylabel(name, color=INK)
             for axes, stage in zip(grid[row][1:], stages, strict=True):
                 cosines = similarity(one.maps[stage], other.maps[stage], point)
-                size = other.image.shape[1::-1]
                 bare(axes).imshow(cv2.cvtColor(cv2.cvtColor(other.image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
-                axes.imshow(cv2.resize(cosines, size, interpolation=cv2.INTER_NEAREST), cmap='magma', alpha=0.75)
+                axes.imshow(
+                    cv2.resize(cosines, other.image.shape[1::-1], interpolation=cv2.INTER_NEAREST),
+                    cmap='magma',
+                    alpha=0.75,
+                )
                 axes.set_xlabel(f'{cosines.min():.2f} to {cosines.max():.2f}', color=MUTED, fontsize=8)
                 if row == 0:
                     axes.set_title(stage, loc='center', color=MUTED)

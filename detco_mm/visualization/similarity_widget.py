@@ -14,21 +14,24 @@ from detco_mm.visualization.figures import STAGES, data_uri
 from detco_mm.visualization.similarity import Floats, StageMaps
 from detco_mm.visualization.views import Array
 
-DIMENSIONS = 48  # of the vectors that the page carries
+DIMENSIONS = 64  # of the vectors that the page carries
 
 
-def _compressed(one: Floats, other: Floats) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+def _compressed(one: Floats, other: Floats) -> tuple[NDArray[np.int8], NDArray[np.int8], float]:
     """Reduce two maps to DIMENSIONS by their common principal directions, and to 8 bits.
 
     Directions are those of the vectors themselves, not of their deviation from the mean: products are kept.
+
+    Returns:
+        Both maps, and what a product of two of their vectors has to be multiplied by.
     """
     both = np.concatenate([one.reshape(-1, one.shape[-1]), other.reshape(-1, other.shape[-1])])
     _, directions = np.linalg.eigh(both.T @ both)
     reduced = both @ directions[:, ::-1][:, :DIMENSIONS]
-    reduced /= np.linalg.norm(reduced, axis=1, keepdims=True)
-    bytes_ = np.round(reduced * 127).astype(np.int8)
+    step = float(np.abs(reduced).max()) / 127
+    rounded = np.round(reduced / step).astype(np.int8)
     split = one.shape[0] * one.shape[1]
-    return bytes_[:split].reshape(*one.shape[:2], -1), bytes_[split:].reshape(*other.shape[:2], -1)
+    return rounded[:split].reshape(*one.shape[:2], -1), rounded[split:].reshape(*other.shape[:2], -1), step**2
 
 
 def similarity_widget(
@@ -36,7 +39,7 @@ def similarity_widget(
 ) -> str:
     """Write the same maps as HTML in which a click chooses the point.
 
-    The page carries the vectors of both images in 48 dimensions and 8 bits each, and computes the cosines itself.
+    The page carries the vectors of both images in DIMENSIONS of 8 bits each, and computes the cosines itself.
 
     Args:
         sides: as for `similarity_picture`; all of the same two images.
@@ -47,17 +50,14 @@ def similarity_widget(
         A fragment of HTML with its script, for one page once.
     """
     first, second = next(iter(sides.values()))
-    content: dict = {
-        'point': list(point),
-        'size': list(second.image.shape[1::-1]),
-        'models': [],
-    }
+    content: dict = {'point': point, 'size': second.image.shape[1::-1], 'models': []}
     for name, (one, other) in sides.items():
         packed = {}
         for stage in stages:
-            pair = _compressed(one.maps[stage], other.maps[stage])
+            *pair, factor = _compressed(one.maps[stage], other.maps[stage])
             packed[stage] = [
-                {'shape': list(maps.shape), 'data': base64.b64encode(maps.tobytes()).decode()} for maps in pair
+                {'shape': maps.shape, 'factor': factor, 'data': base64.b64encode(maps.tobytes()).decode()}
+                for maps in pair
             ]
         content['models'].append({'name': name, 'stages': packed})
     # "</" would end the script early
@@ -70,9 +70,10 @@ def similarity_widget(
     )
     heads = ''.join(f'<th scope=col>{stage}</th>' for stage in stages)
     return (
-        f'<div id=similarity><div class=point><img src="{data_uri(_png(first.image))}" alt="Click to choose a point">'
-        f'<i></i></div><div class=scroll><table><tr><th></th>{heads}</tr>{rows}</table></div>'
-        f'<img hidden src="{data_uri(_png(second.image))}" alt=""></div>\n'
+        f'<div id=similarity><div class=images><div class=point><img src="{data_uri(_png(first.image))}" '
+        f'alt="Click to choose a point"><i></i></div><img class=other src="{data_uri(_png(second.image))}" '
+        f'alt="The image that is compared"></div>'
+        f'<div class=scroll><table><tr><th></th>{heads}</tr>{rows}</table></div></div>\n'
         f'<style>{WIDGET_STYLE}</style>\n<script type="application/json" id=similarity-data>{text}</script>\n'
         f'<script>{WIDGET_SCRIPT}</script>'
     )
@@ -85,6 +86,7 @@ def _png(image: Array) -> bytes:
 
 
 WIDGET_STYLE = """
+#similarity .images { display: flex; flex-wrap: wrap; gap: 1rem; align-items: start; }
 #similarity .point { position: relative; display: inline-block; cursor: crosshair; }
 #similarity .point i { position: absolute; width: 16px; height: 16px; margin: -8px 0 0 -8px; border: 3px solid #d00020;
   border-radius: 50%; box-shadow: 0 0 0 2px #fff; pointer-events: none; }
@@ -100,10 +102,10 @@ WIDGET_SCRIPT = """
   const data = JSON.parse(document.getElementById('similarity-data').textContent);
   const magma = [[0,0,4],[28,16,68],[79,18,123],[129,37,129],[181,54,122],[229,80,100],[251,135,97],[254,194,135],
     [252,253,191]];
-  const unpack = part => ({shape: part.shape, values: Int8Array.from(atob(part.data), c => c.charCodeAt(0))});
+  const unpack = part => ({...part, values: Int8Array.from(atob(part.data), c => c.charCodeAt(0))});
   const models = data.models.map(model => Object.fromEntries(Object.entries(model.stages).map(
     ([stage, pair]) => [stage, pair.map(unpack)])));
-  const [image, other] = [root.querySelector('.point img'), root.querySelector('img[hidden]')];
+  const [image, other] = [root.querySelector('.point img'), root.querySelector('img.other')];
   const colour = share => {
     const at = share * (magma.length - 1), low = Math.min(Math.floor(at), magma.length - 2);
     return magma[low].map((value, channel) => value + (at - low) * (magma[low + 1][channel] - value));
@@ -112,12 +114,9 @@ WIDGET_SCRIPT = """
     const [h, w, dims] = one.shape, count = two.shape[0] * two.shape[1], found = new Float32Array(count);
     const start = (Math.min(Math.floor(y * h), h - 1) * w + Math.min(Math.floor(x * w), w - 1)) * dims;
     for (let at = 0; at < count; at++) {
-      let product = 0, a = 0, b = 0;
-      for (let d = 0; d < dims; d++) {
-        const p = one.values[start + d], q = two.values[at * dims + d];
-        product += p * q; a += p * p; b += q * q;
-      }
-      found[at] = product / Math.sqrt(a * b);
+      let product = 0;
+      for (let d = 0; d < dims; d++) product += one.values[start + d] * two.values[at * dims + d];
+      found[at] = product * one.factor;
     }
     return found;
   };
