@@ -48,10 +48,10 @@ if __name__ == '__main__':
         seeds=args.seeds,
         options=args.cfg_options,
     )
-    if not args.report_only:
-        run_chain(plan(study, work, ROOT), work, ROOT, fresh=args.fresh)
     facts = {'seeds': ', '.join(map(str, args.seeds)), 'pre-training': ', '.join(configs)}
     try:
+        if not args.report_only:
+            run_chain(plan(study, work, ROOT), work, ROOT, fresh=args.fresh)
         files = write_outcome(collect(study, work), work, 'results', 'Ablation', (), facts)
     except ValueError as error:
         sys.exit(f'{type(error).__name__}: {error}')

@@ -15,6 +15,8 @@ from detco_mm.visualization.progress import total_steps
 
 from .steps import LAST_CHECKPOINT, Step, option_list, overridden
 
+FROZEN = 'frozen features'  # the task that needs no detector
+
 
 @dataclass(frozen=True)
 class Method:
@@ -99,7 +101,13 @@ def plan(study: Study, work: Path, root: Path) -> list[Step]:
 
     Returns:
         The steps; evaluations write STEP.json beside their log.
+
+    Raises:
+        ValueError: if two methods or two tasks would share a folder.
     """
+    for kind, names in (('methods', [m.name for m in study.methods]), ('tasks', [t.name for t in study.tasks])):
+        if len({slug(name) for name in names}) < len(names):
+            raise ValueError(f'{kind} {", ".join(names)}: each needs a name of its own, for the folder of its runs')
     python, steps = sys.executable, []
     if study.data:
         steps.append(Step('data', 'making the data', list(study.data), 30))
@@ -195,7 +203,7 @@ def collect(study: Study, work: Path) -> list[Result]:
     for method in study.methods:
         for seed in study.seeds:
             folder = work / slug(method.name) / f'seed_{seed}'
-            files = {'frozen features': 'frozen', **{task.name: f'{slug(task.name)}-test' for task in study.tasks}}
+            files = {FROZEN: 'frozen', **{task.name: f'{slug(task.name)}-test' for task in study.tasks}}
             for task, file in files.items():
                 if not (folder / f'{file}.done.json').is_file() or not (folder / f'{file}.json').is_file():
                     continue

@@ -1,25 +1,25 @@
 """The outcome of a study: one CSV, one Markdown page, one plot."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from detco_mm.files import write_whole
 from detco_mm.visualization.comparison import comparison_picture
 from detco_mm.visualization.demo_report import versions
 from detco_mm.visualization.report import text_table
 
-from .ablation import Result, as_csv, by_method, results_table
+from .ablation import FROZEN, Result, as_csv, by_method, results_table
 
 # What is shown of a detection task, and what it is called there.
 DETECTION = {'bbox_mAP': 'box AP', 'bbox_mAP_50': 'box AP50', 'segm_mAP': 'mask AP'}
-FROZEN = {f'{kind}_{stage}': f'{kind} {stage}' for kind in ('knn', 'linear') for stage in ('res5', 'res4')}
+ACCURACIES = {f'{kind}_{stage}': f'{kind} {stage}' for kind in ('knn', 'linear') for stage in ('res5', 'res4')}
 
 
 def headings(results: Sequence[Result]) -> dict[str, tuple[str, str]]:
     """Return the columns of the table: (task, metric) by heading, in the order in which tasks and metrics come."""
-    tasks = [task for task in dict.fromkeys(result.task for result in results) if task != 'frozen features']
+    tasks = [task for task in dict.fromkeys(result.task for result in results) if task != FROZEN]
     columns = {f'{title}, {task}': (task, metric) for task in tasks for metric, title in DETECTION.items()}
-    return columns | {f'{title}, frozen': ('frozen features', metric) for metric, title in FROZEN.items()}
+    return columns | {f'{title}, frozen': (FROZEN, metric) for metric, title in ACCURACIES.items()}
 
 
 def write_outcome(
@@ -56,12 +56,7 @@ def write_outcome(
             text_table(about),
         ]
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for suffix, content in (('csv', as_csv(results).encode()), ('md', (page + '\n').encode()), ('png', picture)):
-        path = folder / f'{name}.{suffix}'
-        part = path.with_name(f'.{path.name}.part')
-        part.write_bytes(content)
-        os.replace(part, path)
-        written.append(path)
-    return written
+    contents: dict[str, bytes | str] = {'csv': as_csv(results), 'md': page + '\n', 'png': picture}
+    for suffix, content in contents.items():
+        write_whole(folder / f'{name}.{suffix}', content)
+    return [folder / f'{name}.{suffix}' for suffix in contents]

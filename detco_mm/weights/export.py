@@ -1,14 +1,18 @@
 """A pre-training checkpoint -> a backbone that MMDetection's ResNet loads."""
 
 import hashlib
-import os
+import io
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
+
+from detco_mm.files import write_whole
 
 from .reading import load_checkpoint
 from .released import from_released
@@ -81,14 +85,9 @@ def export_backbone(checkpoint_path: str | Path, out_path: str | Path, encoder: 
     }
     meta |= dict(encoder=encoder, source=Path(checkpoint_path).name, sha256=digest(backbone))
     exported = dict(state_dict=backbone, meta=meta)
-    out_path = Path(out_path)
-    out_path.parent.mkdir(parents=True, exist_ok=True)
-    part = out_path.with_name(f'.{out_path.name}.part')
-    with open(part, 'wb') as file:
-        torch.save(exported, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, out_path)
+    buffer = io.BytesIO()
+    torch.save(exported, buffer)
+    write_whole(out_path, buffer.getvalue())
     return exported
 
 
@@ -126,7 +125,11 @@ def load_backbone(config: Mapping[str, Any], path: str | Path | None = None) -> 
     with DefaultScope.overwrite_default_scope('mmselfsup'):
         backbone = MODELS.build(dict(config, out_indices=(1, 2, 3, 4)))
     if path is None:
+        logger = MMLogger.get_current_instance()
+        level = logger.level
+        logger.setLevel(logging.WARNING)  # MMEngine reports how each tensor was drawn
         backbone.init_weights()
+        logger.setLevel(level)
     else:
         weights = find_backbone(load_checkpoint(path))
         verify_backbone(weights, backbone)

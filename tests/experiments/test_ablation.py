@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,11 @@ def test_a_random_backbone_is_fine_tuned_without_weights_and_a_trained_one_with_
     for name, command in steps.items():
         if 'export' not in name:
             assert 'randomness.seed=1' in command if 'seed_1' in name else 'randomness.seed=0' in command
+
+
+def test_methods_that_would_share_a_folder_are_refused():
+    with pytest.raises(ValueError, match='methods DetCo, detco: each needs a name of its own'):
+        plan(replace(STUDY, methods=[Method('DetCo', None), Method('detco', None)]), Path('work'), ROOT)
 
 
 def test_only_finished_evaluations_are_collected(tmp_path):
