@@ -89,6 +89,15 @@ def use_backbone(cfg: Config, path: str) -> None:
         FileNotFoundError: if there is no such file.
         ValueError: if a key is missing, unexpected or of another shape; it lists them.
     """
-    backbone = MODELS.build(dict(cfg.model.backbone, init_cfg=None))
-    verify_backbone(read_backbone(path), backbone)
-    cfg.model.backbone.init_cfg = ConfigDict(type='Pretrained', checkpoint=path)
+    weights, backbone = read_backbone(path), MODELS.build(dict(cfg.model.backbone, init_cfg=None))
+    initialise = ConfigDict(type='Pretrained', checkpoint=path)
+    shared_head = cfg.model.get('roi_head', {}).get('shared_head')
+    if shared_head is not None:
+        # A C4 detector has the last stage in its head.
+        res5 = MODELS.build(dict(shared_head, init_cfg=None))
+        last = {name: tensor for name, tensor in weights.items() if name.startswith('layer4.')}
+        verify_backbone(last, getattr(res5, 'res_layer', res5))
+        weights = {name: tensor for name, tensor in weights.items() if name not in last}
+        shared_head.init_cfg = initialise
+    verify_backbone(weights, backbone)
+    cfg.model.backbone.init_cfg = initialise

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from detco_mm.datasets import CLASS_NAMES, make_embedded
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-COCO, MINI = CONFIGS / 'mmdet/mask-rcnn_r50_fpn_1x_coco.py', CONFIGS / 'mini/mask-rcnn_r18_fpn_embedded.py'
+MINI = CONFIGS / 'mini/mask-rcnn_r18_fpn_embedded.py'
 
 
 def build(cfg):
@@ -28,30 +28,92 @@ def norms(module, type_):
     return [m for m in module.modules() if isinstance(m, type_)]
 
 
-def test_the_coco_config_states_the_recipe_of_the_published_tables():
-    cfg = Config.fromfile(COCO)
-    assert cfg.train_cfg == dict(type='IterBasedTrainLoop', max_iters=90000, val_interval=30000)
-    assert cfg.param_scheduler[1].milestones == [60000, 80000]
-    assert cfg.optim_wrapper.optimizer.lr == 0.02 and cfg.auto_scale_lr.base_batch_size == 16
+SIDES = (640, 672, 704, 736, 768, 800)
+VOC_SIDES = (480, 512, 544, 576, 608, *SIDES)
+CITY_SIDES = tuple(range(800, 1025, 32))
+SCHEDULES = {'12k': (12000, [9000, 11000]), '1x': (90000, [60000, 80000]), '2x': (180000, [120000, 160000])}
+# The authors' detectron2 configs, field by field: iterations, steps, warm-up, rate, batch, sides in training, longest
+# side in training, size in tests.
+AUTHORS = {
+    **{
+        f'{family}_{name}_coco': (*schedule, 1000, rate, 16, SIDES, longest, (1333, 800))
+        for name, schedule in SCHEDULES.items()
+        for family, rate, longest in (
+            ('mask-rcnn_r50_fpn', 0.02, 1333),
+            ('mask-rcnn_r50-c4', 0.02, 1200),
+            ('retinanet_r50_fpn', 0.01, 1333),
+        )
+    },
+    'faster-rcnn_r50-c4_24k_voc0712': (24000, [18000, 22000], 100, 0.02, 16, VOC_SIDES, 1333, (1333, 800)),
+    'mask-rcnn_r50_fpn_24k_cityscapes': (
+        24000,
+        [18000],
+        1000,
+        0.01,
+        8,
+        tuple(range(800, 1025, 32)),
+        2048,
+        (2048, 1024),
+    ),
+}
+
+
+def inner(dataset):
+    """The data set below repetition and concatenation."""
+    while 'dataset' in dataset or 'datasets' in dataset:
+        dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[-1]
+    return dataset
+
+
+@pytest.mark.parametrize('name', AUTHORS)
+def test_a_config_states_the_recipe_of_the_authors(name):
+    iters, steps, warm_up, rate, batch, sides, longest, test_size = AUTHORS[name]
+    cfg = Config.fromfile(CONFIGS / f'mmdet/{name}.py')
+    assert (cfg.train_cfg.type, cfg.train_cfg.max_iters) == ('IterBasedTrainLoop', iters)
+    first, second = cfg.param_scheduler
+    assert (first.type, first.start_factor, first.begin, first.end) == ('LinearLR', 0.001, 0, warm_up)
+    assert (second.type, second.milestones, second.end, second.gamma) == ('MultiStepLR', steps, iters, 0.1)
+    assert not first.by_epoch and not second.by_epoch
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=rate, momentum=0.9, weight_decay=1e-4)
+    assert cfg.auto_scale_lr.base_batch_size == batch == 8 * cfg.train_dataloader.batch_size
+    (resize,) = (t for t in inner(cfg.train_dataloader.dataset).pipeline if 'Resize' in t.type)
+    assert (resize.type, resize.keep_ratio) == ('RandomChoiceResize', True)
+    assert [tuple(scale) for scale in resize.scales] == [(longest, side) for side in sides]
+    (flip,) = (t for t in inner(cfg.train_dataloader.dataset).pipeline if 'Flip' in t.type)
+    assert flip.prob == 0.5
+    (resize,) = (t for t in cfg.test_dataloader.dataset.pipeline if 'Resize' in t.type)
+    assert (resize.scale, resize.keep_ratio) == (test_size, True)
     preprocessor = cfg.model.data_preprocessor
     assert preprocessor.bgr_to_rgb and preprocessor.mean == [123.675, 116.28, 103.53]
     assert preprocessor.std == [58.395, 57.12, 57.375]
-    resize = cfg.train_dataloader.dataset.pipeline[2]
-    assert resize.scales == [(1333, side) for side in (640, 672, 704, 736, 768, 800)]
-    assert cfg.test_dataloader.dataset.pipeline[1].scale == (1333, 800)
+    # Precise BN of 200 batches before each evaluation and each checkpoint.
+    (precise,) = cfg.custom_hooks
+    assert precise.type == 'detco_mm.PreciseBN' and 'num_iters' not in precise
+    for interval in (cfg.train_cfg.val_interval, cfg.default_hooks.checkpoint.interval, iters):
+        assert interval % precise.interval == 0
+    assert cfg.get('load_from') is None and cfg.model.backbone.init_cfg is None
 
 
-def test_the_coco_detector_has_sync_bn_everywhere_and_freezes_nothing():
-    cfg = Config.fromfile(COCO)
-    assert cfg.model.backbone.init_cfg is None
+@pytest.mark.parametrize('name', [name for name in AUTHORS if 'coco' not in name or '_1x_' in name])
+def test_a_detector_synchronises_and_trains_every_bn_and_freezes_nothing(name):
+    cfg = Config.fromfile(CONFIGS / f'mmdet/{name}.py')
     model = build(cfg)
-    for part in (model.backbone, model.neck, model.roi_head.bbox_head, model.roi_head.mask_head):
+    parts = [model.backbone] + ([model.neck] if model.with_neck else [model.roi_head.shared_head])
+    for part in parts:
         assert norms(part, torch.nn.SyncBatchNorm)
-        assert not norms(part, torch.nn.BatchNorm2d)
+    assert not norms(model, torch.nn.BatchNorm2d)
     model.train()
     assert all(p.requires_grad for p in model.parameters())
     assert all(m.training for m in norms(model, torch.nn.SyncBatchNorm))
-    assert model.backbone.style == 'pytorch'
+    assert model.backbone.style == 'pytorch' and model.backbone.frozen_stages == -1
+    if '-c4_' in name:
+        head = model.roi_head.shared_head
+        assert isinstance(head.norm, torch.nn.SyncBatchNorm) and head.norm.num_features == 2048
+        # torchvision's: the stride in the 3x3 convolution
+        assert head.res_layer.layer4[0].conv1.stride == (1, 1) and head.res_layer.layer4[0].conv2.stride == (2, 2)
+    classes = {'voc': 20, 'cityscapes': 8}.get(name.rsplit('_', 1)[1].replace('0712', ''), 80)
+    heads = [model.bbox_head] if 'retinanet' in name else [model.roi_head.bbox_head]
+    assert all(head.num_classes == classes for head in heads)
 
 
 @pytest.fixture(scope='module')

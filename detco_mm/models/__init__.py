@@ -7,6 +7,7 @@ from .key_queue import KeyQueue
 from .momentum import MomentumEncoder
 from .neck import SCOPES, STAGES, DetCoNeck
 from .preprocessor import DetCoDataPreprocessor
+from .res_layer import ResLayerExtraNorm
 
 __all__ = [
     'PAIRS',
@@ -18,5 +19,6 @@ __all__ = [
     'DetCoNeck',
     'KeyQueue',
     'MomentumEncoder',
+    'ResLayerExtraNorm',
     'info_nce',
 ]

@@ -1,0 +1,112 @@
+"""Every downstream config, a few iterations forward and backward with evaluation, on small sets in the real layouts."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip('mmcv.ops')
+pytest.importorskip('mmdet')
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmselfsup.models.backbones import ResNet
+
+from detco_mm.run_config import prepare, use_backbone
+from tests.integration import layouts
+
+CONFIGS = Path(__file__).parents[2] / 'configs/mmdet'
+NAMES = sorted(path.stem for path in CONFIGS.glob('*.py'))
+
+
+@pytest.fixture(scope='module')
+def roots(tmp_path_factory):
+    """Data roots by the last part of a config's name."""
+    folder = tmp_path_factory.mktemp('data')
+    source = layouts.embedded(folder / 'embedded')
+    made = {name: getattr(layouts, name)(source, folder / name) for name in ('coco', 'cityscapes', 'voc')}
+    return {'coco': made['coco'], 'cityscapes': made['cityscapes'], 'voc0712': made['voc']}
+
+
+@pytest.fixture(scope='module')
+def backbone(tmp_path_factory):
+    """A ResNet-50 as export writes it, with statistics that are not those of the start."""
+    torch.manual_seed(0)
+    model = ResNet(50, norm_cfg=dict(type='BN'), out_indices=(1, 2, 3, 4))
+    model.train()
+    model(torch.randn(4, 3, 64, 64))
+    path = tmp_path_factory.mktemp('weights') / 'backbone.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
+    return path
+
+
+def moved(node, root):
+    """Lead every path below data/ to another root."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, dict | list):
+            moved(value, root)
+        elif isinstance(value, str) and value.startswith('data/'):
+            # data/coco/annotations/... and data/VOCdevkit/
+            node[key] = str(root) + '/' + '/'.join(value.split('/')[2:])
+
+
+def small(cfg, root):
+    """Two iterations on small images with few regions."""
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        moved(loader, root)
+        loader.update(num_workers=0, persistent_workers=False)
+        stack = [loader.dataset]
+        while stack:
+            dataset = stack.pop()
+            stack += [dataset.dataset] if 'dataset' in dataset else list(dataset.get('datasets', ()))
+            for step in dataset.get('pipeline', ()):
+                if 'scales' in step:
+                    step.scales = [(160, 96), (160, 128)]
+                elif 'scale' in step:
+                    step.scale = (160, 128)
+    evaluators = [cfg.val_evaluator] if isinstance(cfg.val_evaluator, dict) else list(cfg.val_evaluator)
+    evaluators = [e for e in evaluators if e.type != 'CityScapesMetric']  # it needs the official label images
+    moved(evaluators, root)
+    cfg.val_evaluator = cfg.test_evaluator = evaluators
+    cfg.train_cfg.update(max_iters=2, val_interval=2)
+    cfg.default_hooks.checkpoint.interval = 2
+    cfg.default_hooks.logger.interval = 1
+    cfg.custom_hooks[0].update(interval=2, num_iters=1)
+    if 'roi_head' in cfg.model:
+        cfg.model.train_cfg.rcnn.sampler.num = 16
+        cfg.model.train_cfg.rpn_proposal.max_per_img = 30
+        cfg.model.test_cfg.rpn.max_per_img = 20
+    else:
+        cfg.model.test_cfg.score_thr = 0.0  # at the start no score passes the config's
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_config_trains_from_a_backbone_takes_statistics_and_is_evaluated(name, roots, backbone, tmp_path):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    small(cfg, roots[name.rsplit('_', 1)[1]])
+    prepare(cfg)
+    init_default_scope('mmdet')
+    use_backbone(cfg, str(backbone))
+    # MMEngine keeps visualizers by their name: another run's would write into its own folder.
+    cfg.visualizer.name = name
+    cfg.update(work_dir=str(tmp_path), randomness=dict(seed=0), experiment_name=name)
+    runner = Runner.from_cfg(cfg)
+    runner._init_model_weights()
+    given = torch.load(backbone, weights_only=True)['state_dict']
+    own = runner.model.backbone.state_dict()
+    if '-c4_' in name:
+        own |= runner.model.roi_head.shared_head.res_layer.state_dict()
+    assert set(own) == set(given) and all(torch.equal(own[key], given[key]) for key in own)
+
+    before = {key: value.clone() for key, value in runner.model.state_dict().items()}
+    runner.train()
+    rows = [json.loads(line) for path in tmp_path.glob('*/vis_data/scalars.json') for line in path.open()]
+    losses = [row['loss'] for row in rows if 'loss' in row]
+    assert len(losses) == 2 and all(0 < loss < 100 for loss in losses)
+    assert any(key.endswith(('bbox_mAP', 'mAP')) for row in rows for key in row)
+    after = runner.model.state_dict()
+    changed = {key for key, value in before.items() if not torch.equal(value, after[key])}
+    assert {key for key in before if key.startswith('backbone.') and 'running_' in key} <= changed
+    assert 'backbone.conv1.weight' in changed  # nothing is frozen
