@@ -94,6 +94,28 @@ def test_a_config_states_the_recipe_of_the_authors(name):
     assert cfg.get('load_from') is None and cfg.model.backbone.init_cfg is None
 
 
+@pytest.mark.parametrize('percent', [1, 2, 5, 10])
+@pytest.mark.parametrize('family', ['mask-rcnn_r50_fpn', 'retinanet_r50_fpn'])
+def test_a_semi_supervised_config_differs_by_its_labels_alone(family, percent):
+    share, whole = (
+        Config.fromfile(CONFIGS / f'mmdet/{family}_12k_{data}.py')._cfg_dict.to_dict()
+        for data in (f'coco-{percent}pct', 'coco')
+    )
+    ann_file = share['train_dataloader']['dataset'].pop('ann_file')
+    assert ann_file == f'annotations/semi/instances_train2017_{percent}pct.json'
+    assert whole['train_dataloader']['dataset'].pop('ann_file') == 'annotations/instances_train2017.json'
+    assert share == whole
+
+
+def test_sparse_r_cnn_keeps_mmdetections_recipe_but_for_the_norms():
+    cfg = Config.fromfile(CONFIGS / 'mmdet/sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco.py')
+    assert cfg.train_cfg.max_epochs == 36 and cfg.param_scheduler[1].milestones == [27, 33]
+    assert cfg.model.rpn_head.num_proposals == 300
+    assert (cfg.optim_wrapper.optimizer.type, cfg.optim_wrapper.optimizer.lr) == ('AdamW', 0.000025)
+    assert cfg.model.backbone.norm_cfg.type == cfg.model.neck.norm_cfg.type == 'SyncBN'
+    assert cfg.model.backbone.frozen_stages == -1 and not cfg.model.backbone.norm_eval
+
+
 @pytest.mark.parametrize('name', [name for name in AUTHORS if 'coco' not in name or '_1x_' in name])
 def test_a_detector_synchronises_and_trains_every_bn_and_freezes_nothing(name):
     cfg = Config.fromfile(CONFIGS / f'mmdet/{name}.py')

@@ -1,0 +1,24 @@
+"""Draw the labelled share of COCO for the semi-supervised configs.
+
+    python tools/split_coco.py [ANN_FILE] [--out DIR] [--percents 1 2 5 10] [--seed 0]
+
+By default the files go where configs/mmdet/*_coco-{1,2,5,10}pct.py look for them.
+"""
+
+import argparse
+import sys
+
+from detco_mm.datasets.split import split_coco
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('ann_file', nargs='?', default='data/coco/annotations/instances_train2017.json')
+    parser.add_argument('--out', default='data/coco/annotations/semi', help='default: %(default)s')
+    parser.add_argument('--percents', nargs='+', type=float, default=[1, 2, 5, 10], help='default: 1 2 5 10')
+    parser.add_argument('--seed', type=int, default=0, help='default: %(default)s')
+    args = parser.parse_args()
+    try:
+        files = split_coco(args.ann_file, args.out, args.percents, args.seed)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
+    print('\n'.join(map(str, files.values())))
