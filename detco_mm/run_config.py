@@ -9,7 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 
-from detco_mm.weights import read_backbone, verify_backbone
+from detco_mm.weights import export_backbone, load_checkpoint, read_backbone, verify_backbone
 
 
 def prepare(
@@ -79,16 +79,22 @@ def _replace_sync_bn(cfg: Config) -> None:
 
 
 def use_backbone(cfg: Config, path: str) -> None:
-    """Start the detector from an exported backbone, after checking that every key fits.
+    """Start the detector from a backbone, after checking that every key fits.
 
     Args:
-        cfg: a detector's config; the default scope must be set.
-        path: a file written by ``tools/export_backbone.py``.
+        cfg: a detector's config; the default scope must be set, and `work_dir`, where a checkpoint that is no exported
+            backbone leaves its own as backbone.pth.
+        path: a file written by ``tools/export_backbone.py``, or a checkpoint of MMSelfSup, of the unofficial
+            implementation, or one that the authors, MoCo or torchvision released.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if a key is missing, unexpected or of another shape; it lists them.
     """
+    if 'sha256' not in load_checkpoint(path).get('meta', {}):
+        exported = Path(cfg.work_dir, 'backbone.pth')
+        export_backbone(path, exported)
+        path = str(exported)
     weights, backbone = read_backbone(path), MODELS.build(dict(cfg.model.backbone, init_cfg=None))
     initialise = ConfigDict(type='Pretrained', checkpoint=path)
     shared_head = cfg.model.get('roi_head', {}).get('shared_head')

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,8 @@ def test_the_mini_detector_learns_from_every_label_of_the_embedded_set_with_ever
     assert torch.isfinite(loss)
     loss.backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()] == []
+
+
+def test_the_table_of_rows_names_every_config_once():
+    rows = re.findall(r'^\| [^|]+ \| `([\w.-]+)` \|', (CONFIGS.parent / 'docs/transfer.md').read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(path.stem for path in (CONFIGS / 'mmdet').glob('*.py'))

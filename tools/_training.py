@@ -30,7 +30,7 @@ def parse(default_scope: str, tests: bool) -> argparse.Namespace:
         parser.add_argument('checkpoint', help='checkpoint of the detector')
         parser.add_argument('--out', help='JSON file for the metrics')
     elif default_scope == 'mmdet':
-        parser.add_argument('backbone', nargs='?', help='exported backbone to start from')
+        parser.add_argument('backbone', nargs='?', help='checkpoint whose backbone to start from')
     parser.add_argument('--work-dir', help='where logs and checkpoints go; work_dirs/<name of the config> by default')
     if not tests:
         parser.add_argument(

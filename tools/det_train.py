@@ -2,8 +2,9 @@
 
     python tools/det_train.py CONFIG [BACKBONE] [--work-dir DIR] [--resume [CHECKPOINT]] [--cfg-options KEY=VALUE ...]
 
-BACKBONE is a file written by tools/export_backbone.py; without it the config's own initialisation holds. A key that
-does not fit stops the run: a backbone is never silently left random.
+BACKBONE is any checkpoint that holds one: of this project's runs, exported, of MMSelfSup, of the unofficial
+implementation, or released by others. Without it the config's own initialisation holds. A key that does not fit stops
+the run: a backbone is never silently left random.
 """
 
 from _training import main

@@ -105,10 +105,11 @@ def test_a_config_trains_from_a_backbone_takes_statistics_and_is_evaluated(name,
     small(cfg, roots[name.rsplit('_', 1)[1].split('-')[0]])
     prepare(cfg)
     init_default_scope('mmdet')
+    cfg.work_dir = str(tmp_path)
     use_backbone(cfg, str(backbone))
     # MMEngine keeps visualizers by their name: another run's would write into its own folder.
     cfg.visualizer.name = name
-    cfg.update(work_dir=str(tmp_path), randomness=dict(seed=0), experiment_name=name)
+    cfg.update(randomness=dict(seed=0), experiment_name=name)
     runner = Runner.from_cfg(cfg)
     runner._init_model_weights()
     given = torch.load(backbone, weights_only=True)['state_dict']
