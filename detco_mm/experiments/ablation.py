@@ -1,10 +1,7 @@
 """Several pre-trainings, each with several seeds, each followed by the same fine-tunings and evaluations."""
 
-import csv
-import io
 import json
 import re
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +10,8 @@ from typing import Any
 
 from detco_mm.visualization.progress import total_steps
 
+from .results import FROZEN, Result
 from .steps import LAST_CHECKPOINT, Step, option_list, overridden
-
-FROZEN = 'frozen features'  # the task that needs no detector
 
 
 @dataclass(frozen=True)
@@ -73,17 +69,6 @@ class Study:
     frozen_data: str | None = None
     frozen_config: str | None = None
     data: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Result:
-    """One number: a metric of a method with a seed on a task, as the evaluation gave it."""
-
-    method: str
-    seed: int
-    task: str
-    metric: str
-    value: float
 
 
 def slug(name: str) -> str:
@@ -210,59 +195,3 @@ def collect(study: Study, work: Path) -> list[Result]:
                 for metric, value in json.loads((folder / f'{file}.json').read_text()).items():
                     results.append(Result(method.name, seed, task, metric.removeprefix('coco/'), float(value)))
     return results
-
-
-def as_csv(results: Sequence[Result]) -> str:
-    """Write results as CSV with a header, one number a line."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator='\n')
-    writer.writerow(['method', 'seed', 'task', 'metric', 'value'])
-    writer.writerows([r.method, r.seed, r.task, r.metric, f'{r.value:.6g}'] for r in results)
-    return out.getvalue()
-
-
-def from_csv(text: str) -> list[Result]:
-    """Read what `as_csv` wrote."""
-    return [
-        Result(row['method'], int(row['seed']), row['task'], row['metric'], float(row['value']))
-        for row in csv.DictReader(io.StringIO(text))
-    ]
-
-
-def by_method(results: Sequence[Result], task: str, metric: str) -> dict[str, list[float]]:
-    """Return the values of one metric, in percent, by method; COCO's -1, "not defined", is left out."""
-    found: dict[str, list[float]] = {}
-    for result in results:
-        if (result.task, result.metric) == (task, metric) and result.value >= 0:
-            found.setdefault(result.method, []).append(100 * result.value)
-    return found
-
-
-def spread(values: Sequence[float]) -> float | None:
-    """Return the sample standard deviation; None for less than two values."""
-    return statistics.stdev(values) if len(values) > 1 else None
-
-
-def results_table(results: Sequence[Result], columns: Mapping[str, tuple[str, str]]) -> list[list[str]]:
-    """Write mean and standard deviation over the seeds, a row for each method.
-
-    Args:
-        results: what `collect` returned.
-        columns: task and metric by the heading of the column; a column without any value is left out.
-
-    Returns:
-        A header and rows of text: percentages, `mean ± standard deviation (number of seeds)`.
-    """
-    methods = list(dict.fromkeys(result.method for result in results))
-    filled = {title: values for title, key in columns.items() if (values := by_method(results, *key))}
-
-    def cell(values: Sequence[float]) -> str:
-        if not values:
-            return '-'
-        deviation = spread(values)
-        about = '' if deviation is None else f' ± {deviation:.1f}'
-        return f'{statistics.fmean(values):.1f}{about} ({len(values)})'
-
-    return [['', *filled]] + [
-        [method, *(cell(filled[title].get(method, [])) for title in filled)] for method in methods
-    ]

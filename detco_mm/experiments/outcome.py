@@ -8,7 +8,7 @@ from detco_mm.visualization.comparison import comparison_picture
 from detco_mm.visualization.demo_report import versions
 from detco_mm.visualization.report import text_table
 
-from .ablation import FROZEN, Result, as_csv, by_method, results_table
+from .results import FROZEN, Result, as_csv, by_method, results_table
 
 # What is shown of a detection task, and what it is called there.
 DETECTION = {'bbox_mAP': 'box AP', 'bbox_mAP_50': 'box AP50', 'segm_mAP': 'mask AP'}

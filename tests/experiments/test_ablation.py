@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from detco_mm.experiments.ablation import Method, Result, Study, Task, collect, from_csv, plan, results_table
+from detco_mm.experiments.ablation import Method, Study, Task, collect, plan
 from detco_mm.experiments.outcome import headings, write_outcome
+from detco_mm.experiments.results import Result, from_csv, results_table
 
 ROOT = Path(__file__).parents[2]
 STUDY = Study(
