@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from detco_mm.experiments.frozen import STAGES
 from detco_mm.files import write_whole
 from detco_mm.visualization.comparison import comparison_picture
 from detco_mm.visualization.demo_report import versions
@@ -12,14 +13,14 @@ from .results import FROZEN, Result, as_csv, by_method, results_table
 
 # What is shown of a detection task, and what it is called there.
 DETECTION = {'bbox_mAP': 'box AP', 'bbox_mAP_50': 'box AP50', 'segm_mAP': 'mask AP'}
-ACCURACIES = {f'{kind}_{stage}': f'{kind} {stage}' for kind in ('knn', 'linear') for stage in ('res5', 'res4')}
+ACCURACIES = {f'{kind}_{stage}': f'{kind}, frozen {stage}' for kind in ('knn', 'linear') for stage in STAGES}
 
 
-def headings(results: Sequence[Result]) -> dict[str, tuple[str, str]]:
-    """Return the columns of the table: (task, metric) by heading, in the order in which tasks and metrics come."""
+def headings(results: Sequence[Result]) -> list[dict[str, tuple[str, str]]]:
+    """Return the columns of the two tables, of detection and of frozen features: (task, metric) by heading."""
     tasks = [task for task in dict.fromkeys(result.task for result in results) if task != FROZEN]
-    columns = {f'{title}, {task}': (task, metric) for task in tasks for metric, title in DETECTION.items()}
-    return columns | {f'{title}, frozen': (FROZEN, metric) for metric, title in ACCURACIES.items()}
+    detection = {f'{title}, {task}': (task, metric) for task in tasks for metric, title in DETECTION.items()}
+    return [detection, {title: (FROZEN, metric) for metric, title in ACCURACIES.items()}]
 
 
 def write_outcome(
@@ -43,15 +44,17 @@ def write_outcome(
     """
     if not results:
         raise ValueError('no evaluation is done yet: there is nothing to write')
-    columns = headings(results)
-    picture = comparison_picture({title: by_method(results, *key) for title, key in columns.items()})
+    tables = [results_table(results, columns) for columns in headings(results)]
+    picture = comparison_picture(
+        {title: by_method(results, *key) for columns in headings(results) for title, key in columns.items()}
+    )
     about = [['what', 'value'], *([key, value] for key, value in {**facts, **versions()}.items())]
     page = '\n\n'.join(
         [
             f'# {title}',
             *text,
             'Percent; mean ± sample standard deviation over the seeds, whose number is in brackets.',
-            text_table(results_table(results, columns)),
+            *(text_table(table) for table in tables if len(table[0]) > 1),
             f'![{title}: every seed as a dot, mean and standard deviation]({name}.png)',
             text_table(about),
         ]

@@ -60,7 +60,8 @@ def test_only_finished_evaluations_are_collected(tmp_path):
 
 
 def test_the_table_gives_mean_and_sample_deviation_and_leaves_undefined_values_out():
-    table = results_table(RESULTS, headings(RESULTS))
+    detection, _ = headings(RESULTS)
+    table = results_table(RESULTS, detection)
     assert table == [['', 'box AP, all labels'], ['random init', '3.0 ± 1.4 (2)'], ['DetCo', '5.0 (1)']]
 
 
@@ -73,6 +74,8 @@ def test_the_outcome_is_a_csv_a_page_and_a_picture_that_say_the_same(tmp_path):
         page.startswith('# A study\n\nWhy.') and '3.0 ± 1.4 (2)' in page and 'results.png' in page and 'torch' in page
     )
     assert files[2].read_bytes().startswith(b'\x89PNG')
+    frozen = [Result('DetCo', 0, 'frozen features', 'linear_res3', 0.25)]
+    assert '| linear, frozen res3 |' in write_outcome(RESULTS + frozen, tmp_path, 'x', 'A', (), {})[1].read_text()
     with pytest.raises(ValueError, match='no evaluation is done yet'):
         write_outcome([], tmp_path, 'results', 'A study', (), {})
 
