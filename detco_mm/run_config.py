@@ -9,7 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 
-from detco_mm.weights import export_backbone, load_checkpoint, read_backbone, verify_backbone
+from detco_mm.weights import export_backbone, is_exported, read_backbone, verify_backbone
 
 
 def prepare(
@@ -91,7 +91,7 @@ def use_backbone(cfg: Config, path: str) -> None:
         FileNotFoundError: if there is no such file.
         ValueError: if a key is missing, unexpected or of another shape; it lists them.
     """
-    if 'sha256' not in load_checkpoint(path).get('meta', {}):
+    if not is_exported(path):
         exported = Path(cfg.work_dir, 'backbone.pth')
         export_backbone(path, exported)
         path = str(exported)

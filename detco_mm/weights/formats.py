@@ -1,0 +1,89 @@
+"""A backbone in the names and the file formats of other libraries."""
+
+import io
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+# MMDetection's, torchvision's and timm's ResNets share their names.
+TARGETS = ('mmdet', 'torchvision', 'detectron2', 'timm')
+SUFFIXES = ('.pth', '.safetensors', '.pkl')
+
+
+def renamed(backbone: Mapping[str, Tensor], to: str) -> dict[str, Tensor]:
+    """Give the tensors of a ResNet the names of a library.
+
+    Args:
+        backbone: by the names that MMDetection, torchvision and timm share.
+        to: one of TARGETS.
+
+    Raises:
+        ValueError: for an unknown target.
+
+    Source: detectron2, ``tools/convert-torchvision-to-d2.py``.
+    """
+    if to not in TARGETS:
+        raise ValueError(f'target {to!r} is unknown: choose from {", ".join(TARGETS)}')
+    if to != 'detectron2':
+        return dict(backbone)
+    return {_detectron2(name): tensor for name, tensor in backbone.items()}
+
+
+def _detectron2(name: str) -> str:
+    if not name.startswith('layer'):
+        name = f'stem.{name}'
+    name = re.sub(r'^layer([1-4])\.', lambda found: f'res{int(found[1]) + 1}.', name)
+    name = re.sub(r'\bbn([1-3])\.', r'conv\1.norm.', name)
+    return name.replace('downsample.0.', 'shortcut.').replace('downsample.1.', 'shortcut.norm.')
+
+
+def encoded(state_dict: Mapping[str, Tensor], meta: Mapping[str, Any], suffix: str, to: str) -> bytes:
+    """Write a state dict as the bytes of a file.
+
+    Args:
+        state_dict: the tensors, by the target's names.
+        meta: plain values about them.
+        suffix: '.pth', a torch file; '.safetensors', with `meta` as JSON in its header; '.pkl', a pickle of arrays,
+            detectron2's own format.
+        to: one of TARGETS; detectron2 expects the tensors below 'model', the others below 'state_dict'.
+
+    Raises:
+        ValueError: for an unknown suffix, or a pickle for another library than detectron2.
+    """
+    if suffix not in SUFFIXES or (suffix == '.pkl' and to != 'detectron2'):
+        raise ValueError(f'a file that ends in "{suffix}" for {to}: write .pth or .safetensors, or .pkl for detectron2')
+    if suffix == '.safetensors':
+        whole = {name: tensor.contiguous() for name, tensor in state_dict.items()}
+        return safetensors.torch.save(whole, {'format': 'pt', 'meta': json.dumps(dict(meta))})
+    if to != 'detectron2':
+        content: dict[str, Any] = dict(state_dict=dict(state_dict), meta=dict(meta))
+    else:
+        # Its loader fits the names to the model at hand where it is asked for matching_heuristics.
+        content = dict(model=dict(state_dict), __author__='detco_mm', matching_heuristics=True, meta=dict(meta))
+    if suffix == '.pkl':
+        content['model'] = {name: tensor.numpy() for name, tensor in state_dict.items()}
+        return pickle.dumps(content)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def is_safetensors(path: str | Path) -> bool:
+    """Tell a safetensors file by its start: the length of a JSON header, then the header."""
+    with open(path, 'rb') as file:
+        start = file.read(9)
+    return len(start) == 9 and start[8:] == b'{' and int.from_bytes(start[:8], 'little') < Path(path).stat().st_size
+
+
+def decoded_safetensors(path: str | Path) -> dict[str, Any]:
+    """Read a safetensors file as a checkpoint: ``state_dict``, and ``meta`` if it has one."""
+    with safetensors.safe_open(str(path), framework='pt') as file:
+        meta = json.loads((file.metadata() or {}).get('meta', '{}'))
+        return dict(state_dict={name: file.get_tensor(name) for name in file.keys()}, meta=meta)  # noqa: SIM118
