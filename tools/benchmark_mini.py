@@ -32,7 +32,7 @@ METHODS = {
     'DetCo, joint': 'configs/mini/detco_r18_joint.py',
     'DetCo, per patch': 'configs/mini/detco_r18_per-patch.py',
 }
-# `seconds` of one pre-training and one fine-tuning on two cores, by the rates of the demo: the forecast starts from them.
+# `seconds` of one pre-training and one fine-tuning on two cores, by the rates of the demo, for the forecast.
 SIZES: dict[str, dict[str, Any]] = {
     'small': {
         'data': {'unlabelled': 4000, 'train': 300, 'val': 100, 'test': 300},
