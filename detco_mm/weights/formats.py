@@ -86,4 +86,4 @@ def decoded_safetensors(path: str | Path) -> dict[str, Any]:
     """Read a safetensors file as a checkpoint: ``state_dict``, and ``meta`` if it has one."""
     with safetensors.safe_open(str(path), framework='pt') as file:
         meta = json.loads((file.metadata() or {}).get('meta', '{}'))
-        return dict(state_dict={name: file.get_tensor(name) for name in file.keys()}, meta=meta)  # noqa: SIM118
+        return dict(state_dict={name: file.get_tensor(name) for name in file.keys()}, meta=meta)  # noqa: SIM118 - it is no dict
