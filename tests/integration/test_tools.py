@@ -13,6 +13,8 @@ from mmengine.config import Config
 from tests.integration.small_run import CONFIG, ROOT, command, photographs, start
 from tests.integration.test_resume import losses
 
+DETECTOR = 'configs/mini/mask-rcnn_r18_fpn_embedded.py'
+
 
 @pytest.fixture
 def images(tmp_path):
@@ -53,6 +55,22 @@ def test_a_missing_config_and_a_missing_backbone_are_named(monkeypatch, tmp_path
     assert 'no config at "absent.py"' in complaint(monkeypatch, [sys.executable, 'tools/train.py', 'absent.py'])
     line = [sys.executable, 'tools/det_train.py', 'configs/mini/mask-rcnn_r18_fpn_embedded.py', 'absent.pth']
     assert 'no checkpoint at "absent.pth"' in complaint(monkeypatch, line)
+
+
+@pytest.mark.parametrize(
+    ('line', 'words'),
+    [
+        (['tools/det_test.py', DETECTOR, 'absent.pth'], 'no checkpoint at "absent.pth"'),
+        (['tools/det_test.py', 'absent.py', 'absent.pth'], 'no config at "absent.py"'),
+        (['tools/ablate.py', 'absent.py', '--finetune', 'absent.py'], 'no config at "absent.py"'),
+        (['tools/eval_frozen.py', 'configs/mini/detco_r18.py', 'absent.pth'], 'no checkpoint at "absent.pth"'),
+        (['tools/split_coco.py', 'absent.json'], 'no annotations at "absent.json"'),
+        (['tools/benchmark_mini.py', '--report-only', '--work-dir', 'absent'], 'no evaluation is done yet'),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_named_in_one_message(monkeypatch, line, words):
+    said = complaint(monkeypatch, [sys.executable, *line])
+    assert words in said and '\n' not in said
 
 
 def test_two_gloo_ranks_share_the_images_with_what_cannot_be_decoded_counted(tmp_path, images):
