@@ -11,7 +11,7 @@ model = dict(
         # MODEL.ROI_HEADS.NAME Res5ROIHeadsExtraNorm: one more norm behind res5, which comes from the checkpoint, too.
         shared_head=dict(type='detco_mm.ResLayerExtraNorm', norm_cfg=norm_cfg, norm_eval=False, style='pytorch')))
 
-# VOC2007 and VOC2012 give different metainfo, which ConcatDataset refuses to join.
+# VOC2007 and VOC2012 differ in this key alone; without it the set has one metainfo, and not a list of two.
 train_dataloader = dict(dataset=dict(ignore_keys=['dataset_type']))
 
 # INPUT.MIN_SIZE_TRAIN is the base's 480 to 800; MIN_SIZE_TEST 800 as well.
