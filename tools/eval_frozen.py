@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from detco_mm.experiments.frozen import STAGES, accuracies, object_crops, stage_features
+from detco_mm.experiments.frozen import accuracies, object_crops, stage_features
+from detco_mm.visualization.figures import STAGES
 from detco_mm.weights import load_backbone
 
 if __name__ == '__main__':

@@ -26,6 +26,7 @@ from mmengine.registry import TRANSFORMS
 
 from detco_mm.experiments.frozen import object_crops, stage_features
 from detco_mm.visualization import curves, embedding, inference, similarity, views
+from detco_mm.visualization.figures import STAGES
 from detco_mm.visualization.report import Section, html_page
 from detco_mm.visualization.scalars import read_rows
 from detco_mm.visualization.similarity_widget import similarity_widget
@@ -42,7 +43,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--point', nargs=2, type=float, default=[0.5, 0.5], metavar=('X', 'Y'), help='0 to 1')
     parser.add_argument('--run', help='work directory of a pre-training run')
     parser.add_argument('--objects', nargs=2, metavar=('JSON', 'FOLDER'), help='annotations and images')
-    parser.add_argument('--stage', default='res5', choices=similarity.STAGES, help='of t-SNE; default: %(default)s')
+    parser.add_argument('--stage', default='res5', choices=STAGES, help='of t-SNE; default: %(default)s')
     parser.add_argument('--most', type=int, default=1500, help='objects in the t-SNE at most; default: %(default)s')
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()

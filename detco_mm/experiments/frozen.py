@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from detco_mm.transforms.crops import resized_crop
+from detco_mm.visualization.figures import STAGES
 
-STAGES = ('res2', 'res3', 'res4', 'res5')
 # Wu et al. (arXiv 1805.01978), section 3.4; MMSelfSup's kNN benchmark has the same among its choices.
 NEIGHBOURS, TEMPERATURE = 20, 0.07
 

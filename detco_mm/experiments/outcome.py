@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from detco_mm.experiments.frozen import STAGES
 from detco_mm.files import write_whole
 from detco_mm.visualization.comparison import comparison_picture
 from detco_mm.visualization.demo_report import versions
+from detco_mm.visualization.figures import STAGES
 from detco_mm.visualization.report import text_table
 
 from .results import FROZEN, Result, as_csv, by_method, results_table
