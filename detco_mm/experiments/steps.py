@@ -118,6 +118,8 @@ def run_step(step: Step, number: str, log: Path, forecast: Forecast, root: Path,
     print(f'step {number}: {step.title}{", going on where it was" if resume else ""}', flush=True)
     print(f'  $ python {" ".join(command[1:])}\n  log: {log}', flush=True)
     start, said, live = time.monotonic(), 0.0, sys.stdout.isatty()
+    before = fraction_done(step.folder, step.iterations) if resume and step.folder else 0.0
+    forecast.begin(before)
     with log.open('a' if resume else 'w') as out:
         child = subprocess.Popen(
             command,
@@ -134,9 +136,10 @@ def run_step(step: Step, number: str, log: Path, forecast: Forecast, root: Path,
                 if elapsed - said < (1 if live else 20):
                     continue
                 said, done = elapsed, fraction_done(step.folder, step.iterations) if step.folder else 0.0
+                new = max(0.0, done - before) / max(1 - before, 1e-9)
                 line = (
                     f'  {100 * done:3.0f} % ' if step.iterations else '  '
-                ) + f'{clock(elapsed)} elapsed, about {clock(forecast.left(elapsed, done))} left overall'
+                ) + f'{clock(elapsed)} elapsed, about {clock(forecast.left(elapsed, new))} left overall'
                 print(f'\r{line:<70}' if live else line, end='' if live else '\n', flush=True)
         except BaseException:
             child.terminate()

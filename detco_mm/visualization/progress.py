@@ -67,6 +67,11 @@ class Forecast:
         """Note that the current step is over; None for one that was not run."""
         self.taken.append(float('nan') if seconds is None else seconds)
 
+    def begin(self, fraction: float) -> None:
+        """Note that a share of the current step, from 0 to 1, was done by an earlier run: the rest is what is left."""
+        at = len(self.taken)
+        self.planned = [plan * (1 - fraction) if i == at else plan for i, plan in enumerate(self.planned)]
+
     def left(self, elapsed: float = 0.0, fraction: float = 0.0) -> float:
         """Return the seconds left.
 

@@ -100,3 +100,10 @@ def test_the_tail_of_a_log_has_no_terminal_colours(tmp_path):
     log.write_text('one\ntwo\n\x1b[31mthree\x1b[0m\n')
     assert tail(log, 2) == 'two\nthree'
     assert tail(tmp_path / 'none.log') == ''
+
+
+def test_of_a_resumed_step_only_the_rest_counts():
+    forecast = Forecast([100, 50], trust=1e-9)
+    forecast.begin(0.8)
+    # 20 planned seconds are left of it, of which a quarter took 10: twice as slow as planned
+    assert forecast.left(10, 0.25) == pytest.approx(2 * 15 + 2 * 50)
