@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dataset import DefaultSampler
-from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from detco_mm.registry import HOOKS
@@ -15,15 +18,19 @@ from detco_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class PreciseBN(Hook):
-    """MMClassification's precise BN for detectors.
+    """Average the statistics of single batches, as detectron2 does.
 
-    Its own hook asks the data loader for a batch size, which loaders that batch by aspect ratio, as MMDetection's do,
-    have not; and it counts images where detectron2 counts batches.
+    The batches go through the detector as in training, so that the norms of a head see sampled regions, on which its
+    weights were trained. MMClassification's hook cannot serve: it lets all proposals through, and it asks for a batch
+    size that MMDetection's loaders, which batch by aspect ratio, have not.
 
     Args:
         interval: iterations of training from one time to the next; a multiple of it is to be the interval of evaluation
             and of checkpoints, before which this hook runs.
         num_iters: batches of each rank to average over; detectron2's ``TEST.PRECISE_BN.NUM_ITER`` is 200.
+
+    Raises:
+        ValueError: if a number is below 1, or, in training, if a BN is kept in evaluation mode.
 
     Source: Wu and Johnson, Rethinking "Batch" in BatchNorm (arXiv 2105.07576), section 3.
     """
@@ -43,38 +50,45 @@ class PreciseBN(Hook):
         """Take the statistics at every `interval`."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        from mmcls.engine.hooks.precise_bn_hook import update_bn_stats
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        frozen = [name for name, m in model.named_modules() if isinstance(m, _BatchNorm) and not m.training]
+        if frozen:
+            raise ValueError(
+                f'{len(frozen)} BN layers stay in evaluation mode ({frozen[0]}, ...), which precise BN would reset: '
+                'set norm_eval=False, or take detco_mm.PreciseBN out of custom_hooks'
+            )
+        runner.logger.info(f'precise BN: statistics of {self.num_iters} batches')
+        update_bn(_batches(runner.train_dataloader, self.num_iters, seed=runner.iter), _Training(model))
 
-        batches = _Batches(runner.train_dataloader, self.num_iters, seed=runner.iter)
-        update_bn_stats(runner.model, batches, self.num_iters * get_world_size(), logger=runner.logger)
+
+class _Training(nn.Module):
+    """A detector that takes a batch of its loader and does what it does in training."""
+
+    model: Any
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: dict) -> dict:
+        return self.model(**self.model.data_preprocessor(batch, True), mode='loss')
 
 
-class _Batches:
-    """Batches like those of a training loader, each counted as one sample.
+def _batches(loader: DataLoader, count: int, seed: int) -> Iterator[dict]:
+    """Yield batches like those of a training loader, going through a short set again.
 
     They come from workers of their own: the training's, which may be persistent, stay where they are in their epoch.
     """
-
-    batch_size = 1
-
-    def __init__(self, loader: DataLoader, length: int, seed: int) -> None:
-        sampler = DefaultSampler(loader.dataset, shuffle=True, seed=seed)
-        like: Any = loader.batch_sampler  # of PyTorch or of MMDetection: both are built alike
-        self.loader = DataLoader(
-            loader.dataset,
-            batch_sampler=type(like)(sampler, like.batch_size, like.drop_last),
-            num_workers=loader.num_workers,
-            collate_fn=loader.collate_fn,
-            worker_init_fn=loader.worker_init_fn,
-        )
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[Any]:
-        done = 0
-        while done < self.length:  # a short set is gone through again
-            for batch in itertools.islice(self.loader, self.length - done):
-                yield batch
-                done += 1
+    sampler = DefaultSampler(loader.dataset, shuffle=True, seed=seed)
+    like: Any = loader.batch_sampler  # of PyTorch or of MMDetection: both are built alike
+    own = DataLoader(
+        loader.dataset,
+        batch_sampler=type(like)(sampler, like.batch_size, like.drop_last),
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        worker_init_fn=loader.worker_init_fn,
+    )
+    while count > 0:
+        for batch in itertools.islice(own, count):
+            yield batch
+            count -= 1

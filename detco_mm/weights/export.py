@@ -81,7 +81,7 @@ def export_backbone(
         FileNotFoundError: if there is no checkpoint.
         ValueError: if it holds no such backbone, or the target or the file's ending is unknown.
     """
-    checkpoint = load_checkpoint(checkpoint_path)
+    checkpoint = _load_checked(checkpoint_path)
     try:
         backbone = find_backbone(checkpoint, encoder)
     except ValueError as error:
@@ -102,6 +102,19 @@ def _meta(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def _load_checked(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint; one that was exported has to have the SHA-256 that it carries."""
+    checkpoint = load_checkpoint(path)
+    expected = _meta(checkpoint).get('sha256')
+    if expected is not None:
+        state_dict = checkpoint.get('state_dict', checkpoint.get('model', {}))
+        if digest({name: torch.as_tensor(tensor) for name, tensor in state_dict.items()}) != expected:
+            raise ValueError(
+                f'the weights of "{path}" are not those that were exported (SHA-256 differs): export them again'
+            )
+    return checkpoint
+
+
 def is_exported(path: str | Path) -> bool:
     """Whether a file is one that `export_backbone` wrote and that MMEngine loads as it is."""
     checkpoint = load_checkpoint(path)
@@ -118,13 +131,8 @@ def read_backbone(path: str | Path) -> dict[str, Tensor]:
         FileNotFoundError: if there is no such file.
         ValueError: if it does not load safely, was altered since it was written, or holds no backbone.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = _load_checked(path)
     state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-    expected = _meta(checkpoint).get('sha256')
-    if expected is not None and digest({name: torch.as_tensor(t) for name, t in state_dict.items()}) != expected:
-        raise ValueError(
-            f'the weights of "{path}" are not those that were exported (SHA-256 differs): export them again'
-        )
     detectron2 = 'model' in checkpoint or _meta(checkpoint).get('to') == 'detectron2'
     return from_released(checkpoint) if detectron2 else dict(state_dict)
 
@@ -152,7 +160,7 @@ def load_backbone(config: Mapping[str, Any], path: str | Path | None = None) -> 
         backbone.init_weights()
         logger.setLevel(level)
     else:
-        weights = find_backbone(load_checkpoint(path))
+        weights = find_backbone(_load_checked(path))
         verify_backbone(weights, backbone)
         backbone.load_state_dict(weights)
     backbone.eval()

@@ -108,8 +108,9 @@ def test_an_altered_file_is_recognised_in_every_format(run, to, suffix, tmp_path
     at = bytes(data).index(weights)
     data[at] ^= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(ValueError, match='SHA-256 differs|not a checkpoint that loads safely'):
-        read_backbone(path)
+    for use in (read_backbone, lambda file: export_backbone(file, tmp_path / 'again.pth')):
+        with pytest.raises(ValueError, match='SHA-256 differs|not a checkpoint that loads safely'):
+            use(path)
 
 
 @pytest.mark.parametrize(
