@@ -29,7 +29,7 @@ def parse(default_scope: str, tests: bool) -> argparse.Namespace:
     if tests:
         parser.add_argument('checkpoint', help='checkpoint of the detector')
         parser.add_argument('--out', help='JSON file for the metrics')
-    elif default_scope == 'mmdet':
+    elif default_scope != 'mmselfsup':
         parser.add_argument('backbone', nargs='?', help='checkpoint whose backbone to start from')
     parser.add_argument('--work-dir', help='where logs and checkpoints go; work_dirs/<name of the config> by default')
     if not tests:
