@@ -94,11 +94,11 @@ def full(
     """
     _require_both(train_labels, 'train', FOLDS)
     _require_both(test_labels, 'test', 1)
-    train, test = normalize(train.astype(np.float64)), normalize(test.astype(np.float64))
+    train_unit, test_unit = (normalize(features.astype(np.float64)) for features in (train, test))
     found = []
     for own, truth in zip(train_labels.T, test_labels.T, strict=True):
         search = GridSearchCV(_svm(), {'C': list(costs)}, scoring='average_precision', cv=FOLDS, n_jobs=jobs)
-        found.append(_test(search.fit(train, np.where(own == 1, 1, -1)).best_estimator_, test, truth))
+        found.append(_test(search.fit(train_unit, np.where(own == 1, 1, -1)).best_estimator_, test_unit, truth))
         print(f'class {len(found)} of {len(train_labels.T)}: AP {100 * found[-1]:.1f}', flush=True)
     return np.array(found)
 
@@ -149,10 +149,10 @@ def low_shot(
     """
     _require_both(train_labels, 'train', 1)
     _require_both(test_labels, 'test', 1)
-    train, test = normalize(train.astype(np.float64)), normalize(test.astype(np.float64))
+    train_unit, test_unit = (normalize(features.astype(np.float64)) for features in (train, test))
 
     def score(own: NDArray[np.int64], truth: NDArray[np.int64], drawn: NDArray[np.int64]) -> list[float]:
-        return [_test(_svm(cost).fit(train[drawn], own[drawn]), test, truth) for cost in costs]
+        return [_test(_svm(cost).fit(train_unit[drawn], own[drawn]), test_unit, truth) for cost in costs]
 
     most = int((train_labels == 1).sum(0).min())
     result = {}
