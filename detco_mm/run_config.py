@@ -1,6 +1,7 @@
 """What the command line asks for, written into a run's config."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ def prepare(
     """
     cfg.merge_from_dict(dict(options or {}))
     _point_data(cfg)
+    _add_tensorboard(cfg)
+    if not cfg.get('log_processor', {}).get('by_epoch', True) and 'logger' in cfg.get('default_hooks', {}):
+        # MMEngine's default logs every evaluation of a run that counts iterations at step 0.
+        cfg.default_hooks.logger.setdefault('log_metric_by_epoch', False)
     if not torch.cuda.is_available():
         _replace_sync_bn(cfg)
     if amp:
@@ -61,6 +66,13 @@ def _point_data(cfg: Config) -> None:
         dataset = cfg.train_dataloader.dataset
         dataset.setdefault('data_root', cfg.data.root)
         dataset.setdefault('ann_file', cfg.data.get('ann_file', ''))
+
+
+def _add_tensorboard(cfg: Config) -> None:
+    """Write scalars for TensorBoard, too, where it is installed."""
+    backends = cfg.get('visualizer', {}).get('vis_backends')
+    if backends is not None and find_spec('tensorboard') and 'Tensorboard' not in str(backends):
+        cfg.visualizer.vis_backends = [*backends, dict(type='TensorboardVisBackend')]
 
 
 def _replace_sync_bn(cfg: Config) -> None:

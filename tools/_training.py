@@ -1,6 +1,7 @@
 """The command line that train.py, det_train.py and det_test.py share: OpenMMLab's flags, MMEngine's Runner."""
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -13,11 +14,13 @@ except ImportError as error:
 
 import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
+from detco_mm.files import write_whole
 from detco_mm.run_config import prepare, use_backbone
+from detco_mm.visualization.report import evaluation_table, text_table
 
 
 def parse(default_scope: str, tests: bool) -> argparse.Namespace:
@@ -27,8 +30,8 @@ def parse(default_scope: str, tests: bool) -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file')
     if tests:
-        parser.add_argument('checkpoint', help='checkpoint of the detector')
-        parser.add_argument('--out', help='JSON file for the metrics')
+        parser.add_argument('checkpoints', nargs='+', help='checkpoints of the model')
+        parser.add_argument('--out', help='JSON file for the metrics of a single checkpoint')
     elif default_scope != 'mmselfsup':
         parser.add_argument('backbone', nargs='?', help='checkpoint whose backbone to start from')
     parser.add_argument('--work-dir', help='where logs and checkpoints go; work_dirs/<name of the config> by default')
@@ -60,6 +63,37 @@ def parse(default_scope: str, tests: bool) -> argparse.Namespace:
     return args
 
 
+def test(runner: Runner, checkpoints: list[str], out: str | None) -> None:
+    """Evaluate checkpoints, print their table, and keep the metrics of each in a file.
+
+    Of several, those are not evaluated again whose file is newer than they are and comes from the same settings.
+    """
+    settings = json.dumps([runner.cfg[key] for key in ('model', 'test_dataloader', 'test_evaluator')], default=str)
+    folder = Path(runner.work_dir, 'metrics', hashlib.sha256(settings.encode()).hexdigest()[:8])
+    files = {path: Path(out or folder / f'{Path(path).stem}.json') for path in checkpoints}
+    if len(set(files.values())) < len(files):
+        raise ValueError('two checkpoints have the same name: evaluate them with a --work-dir each')
+    done = {
+        path
+        for path, file in files.items()
+        if len(files) > 1 and file.is_file() and file.stat().st_mtime > Path(path).stat().st_mtime
+    }
+    barrier()  # every process has looked before the first one writes
+    found = {}
+    for path, file in files.items():
+        if path not in done:
+            runner.load_checkpoint(path)
+            metrics = runner.test()
+            if is_main_process():
+                write_whole(file, json.dumps(metrics, indent=1) + '\n')
+        if is_main_process():
+            found[file.stem] = json.loads(file.read_text())
+    if is_main_process():
+        table = text_table(evaluation_table(found, 'checkpoint'))
+        write_whole(Path(runner.work_dir, 'metrics.md'), table + '\n')
+        print(table)
+
+
 def main(default_scope: str, tests: bool = False) -> None:
     """Train, or test, what the command line says."""
     args = parse(default_scope, tests)
@@ -71,8 +105,13 @@ def main(default_scope: str, tests: bool = False) -> None:
         cfg = Config.fromfile(args.config)
         cfg.launcher = args.launcher
         if tests:
-            cfg.load_from = args.checkpoint
             prepare(cfg, args.cfg_options)
+            if absent := [path for path in args.checkpoints if not Path(path).is_file()]:
+                raise FileNotFoundError(f'no checkpoint at "{absent[0]}": check the path')
+            if args.out and len(args.checkpoints) > 1:
+                raise ValueError(
+                    f'--out with {len(args.checkpoints)} checkpoints: without it each has a file of its own'
+                )
         else:
             prepare(cfg, args.cfg_options, resume=args.resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
         cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
@@ -81,9 +120,7 @@ def main(default_scope: str, tests: bool = False) -> None:
             use_backbone(cfg, args.backbone)
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
         if tests:
-            metrics = runner.test()
-            if args.out and is_main_process():
-                Path(args.out).write_text(json.dumps(metrics, indent=1) + '\n')
+            test(runner, args.checkpoints, args.out)
         else:
             runner.train()
         if torch_dist.is_initialized():

@@ -7,7 +7,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from detco_mm.visualization.figures import PAIR_NAMES, PAIRS, RUN_COLOURS, STAGE_COLOURS, STAGES, STYLE, png
-from detco_mm.visualization.scalars import Row, series, training_rows
+from detco_mm.visualization.report import COCO
+from detco_mm.visualization.scalars import Row, evaluations, series, training_rows
 
 SIZE = (5.2, 3.1)  # inches: two beside each other on a desk, one below the other on a phone
 
@@ -74,11 +75,16 @@ def finetuning_curves(runs: Mapping[str, Sequence[Row]]) -> dict[str, bytes]:
         runs: rows of ``scalars.json`` by the name of the run.
 
     Returns:
-        PNG bytes by caption: the total loss, then box and mask loss where logged.
+        PNG bytes by caption: the total loss, then box and mask loss and the learning rate where logged.
     """
     charts: dict[str, bytes] = {}
     kept = {name: training_rows(rows) for name, rows in runs.items()}
-    names = {'loss': 'Loss, all terms', 'loss_bbox': 'Box regression loss', 'loss_mask': 'Mask loss'}
+    names = {
+        'loss': 'Loss, all terms',
+        'loss_bbox': 'Box regression loss',
+        'loss_mask': 'Mask loss',
+        'lr': 'Learning rate',
+    }
     with plt.rc_context(STYLE):
         for key, title in names.items():
             if not any(_has(rows, key) for rows in kept.values()):
@@ -90,4 +96,33 @@ def finetuning_curves(runs: Mapping[str, Sequence[Row]]) -> dict[str, bytes]:
             axes.set_ylim(bottom=0)
             axes.legend()
             charts[f'Fine-tuning: {title.lower()}.'] = png(figure)
+    return charts
+
+
+def evaluation_curves(runs: Mapping[str, Sequence[Row]]) -> dict[str, bytes]:
+    """Draw the evaluations of several runs over their course.
+
+    Args:
+        runs: rows of ``scalars.json`` by the name of the run.
+
+    Returns:
+        PNG bytes by caption: a chart for each metric that some run has; of COCO's, box and mask AP alone.
+    """
+    found = {name: evaluations(rows) for name, rows in runs.items()}
+    every = dict.fromkeys(key for run in found.values() for metrics in run.values() for key in metrics)
+    charts: dict[str, bytes] = {}
+    with plt.rc_context(STYLE):
+        for key in every:
+            if key in COCO and not key.endswith('_mAP'):
+                continue
+            figure, axes = plt.subplots(figsize=SIZE)
+            for (name, run), colour in zip(found.items(), RUN_COLOURS, strict=False):
+                points = [(int(at.split()[1]), metrics[key]) for at, metrics in run.items() if key in metrics]
+                percent = 100 if key in COCO else 1
+                axes.plot([x for x, _ in points], [percent * y for _, y in points], 'o-', color=colour, label=name)
+            title = COCO.get(key, key)
+            axes.set(title=title, xlabel=next(at.split()[0] for run in found.values() for at in run))
+            axes.set_ylim(bottom=0)
+            axes.legend()
+            charts[f'Evaluation: {title}.'] = png(figure)
     return charts

@@ -6,8 +6,14 @@ from dataclasses import dataclass, field
 
 from detco_mm.visualization.figures import data_uri
 
-# COCO's names in MMDetection, and what a reader calls them.
-METRICS = {'bbox_mAP': 'box AP', 'bbox_mAP_50': 'box AP50', 'segm_mAP': 'mask AP', 'segm_mAP_50': 'mask AP50'}
+# COCO's names in MMDetection and what a reader calls them, in COCO's order; other metrics keep their names.
+COCO = {
+    f'coco/{kind}_mAP{suffix}': f'{name} AP{short}'
+    for kind, name in (('bbox', 'box'), ('segm', 'mask'))
+    for suffix, short in (('', ''), ('_50', '50'), ('_75', '75'), ('_s', 'S'), ('_m', 'M'), ('_l', 'L'))
+}
+# What a short table shows of them.
+METRICS = {key: COCO[f'coco/{key}'] for key in ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'segm_mAP_50')}
 Table = list[list[str]]
 
 
@@ -38,6 +44,29 @@ def results_table(runs: Mapping[str, Mapping[str, float]]) -> Table:
             row.append(cell(None if a is None or b is None else b - a, '+'))
         table.append(row)
     return table
+
+
+def evaluation_table(evaluations: Mapping[str, Mapping[str, float]], corner: str) -> Table:
+    """Write every metric of every evaluation, a row for each.
+
+    Args:
+        evaluations: metrics as MMDetection, MMSegmentation or MMClassification return them, by what was evaluated;
+            COCO's are shares and become percentages, -1 is its "not defined".
+        corner: heading of the first column.
+
+    Returns:
+        The header and a row for each evaluation, all cells text.
+    """
+    names = {key for metrics in evaluations.values() for key in metrics}
+    keys = [key for key in COCO if key in names] + sorted(key for key in names if key not in COCO)
+
+    def cell(key: str, value: float | None) -> str:
+        if value is None or (key in COCO and not value >= 0):
+            return '-'
+        return f'{100 * value:.1f}' if key in COCO else f'{value:.4g}'
+
+    rows = [[name, *(cell(key, metrics.get(key)) for key in keys)] for name, metrics in evaluations.items()]
+    return [[corner, *(COCO.get(key, key) for key in keys)], *rows]
 
 
 def text_table(table: Table) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+NOT_METRICS = ('step', 'iter', 'epoch', 'time', 'data_time', 'memory')  # beside an evaluation's, in its row
 
 
 def read_rows(work_dir: str | Path, newest_only: bool = True) -> list[Row]:
@@ -63,4 +64,20 @@ def last_metrics(rows: Iterable[Row], prefix: str = 'coco/') -> dict[str, float]
         found = metrics or found
     if not found:
         raise ValueError(f'no scalar named {prefix}* was logged: the run ended before its evaluation; run it again')
+    return found
+
+
+def evaluations(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
+    """Pick the evaluations of a run.
+
+    Returns:
+        Metrics by 'iteration N' or, where the run counts them, 'epoch N', in order.
+    """
+    rows = list(rows)
+    unit = 'epoch' if any('epoch' in row for row in training_rows(rows)) else 'iteration'
+    found = {}
+    for row in rows:
+        metrics = {key: float(value) for key, value in row.items() if key not in NOT_METRICS}
+        if 'loss' not in row and metrics:
+            found[f'{unit} {row["step"]}'] = metrics
     return found

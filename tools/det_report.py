@@ -1,0 +1,36 @@
+"""One page about fine-tuning runs, while they go on or after: every evaluation, losses and AP over the iterations.
+
+    python tools/det_report.py RUN [RUN ...] [--out FILE.html]
+
+RUN is a work directory of tools/det_train.py, or of one of the other training tools. Several are drawn into the same
+axes. The tables are printed, too.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from detco_mm.files import write_whole
+from detco_mm.visualization.curves import evaluation_curves, finetuning_curves
+from detco_mm.visualization.figures import RUN_COLOURS
+from detco_mm.visualization.report import Section, evaluation_table, html_page, text_table
+from detco_mm.visualization.scalars import evaluations, read_rows
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('runs', nargs='+', help='work directories')
+    parser.add_argument('--out', help='report.html in the first work directory by default')
+    args = parser.parse_args()
+    if len(args.runs) > len(RUN_COLOURS):
+        sys.exit(f'{len(args.runs)} runs: at most {len(RUN_COLOURS)} can be told apart in one picture')
+    runs = {str(Path(run)): read_rows(run, newest_only=False) for run in args.runs}
+    if empty := [name for name, rows in runs.items() if not rows]:
+        sys.exit(f'nothing was logged in "{empty[0]}": it holds no */vis_data/scalars.json; give a work directory')
+    tables = {name: evaluation_table(found, 'after') for name, rows in runs.items() if (found := evaluations(rows))}
+    for name, table in tables.items():
+        print(f'{name}\n{text_table(table)}\n')
+    sections = [Section('Fine-tuning', pictures=evaluation_curves(runs) | finetuning_curves(runs))]
+    sections += [Section(name, tables=[table]) for name, table in tables.items()]
+    out = Path(args.out or Path(args.runs[0], 'report.html'))
+    write_whole(out, html_page('Fine-tuning', sections))
+    print(out)
