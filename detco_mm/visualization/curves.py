@@ -123,6 +123,7 @@ def evaluation_curves(runs: Mapping[str, Sequence[Row]]) -> dict[str, bytes]:
             title = COCO.get(key, key)
             axes.set(title=title, xlabel=next(at.split()[0] for run in found.values() for at in run))
             axes.set_ylim(bottom=0)
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend()
             charts[f'Evaluation: {title}.'] = png(figure)
     return charts

@@ -2,7 +2,7 @@
 
 import re
 
-from detco_mm.visualization.report import Section, html_page, results_table, text_table
+from detco_mm.visualization.report import Section, evaluation_table, html_page, results_table, text_table
 
 RANDOM = {'bbox_mAP': 0.101, 'bbox_mAP_50': 0.25, 'segm_mAP': 0.09, 'segm_mAP_50': 0.2}
 DETCO = {'bbox_mAP': 0.152, 'bbox_mAP_50': 0.33, 'segm_mAP': 0.08, 'segm_mAP_50': -1.0}
@@ -14,6 +14,16 @@ def test_the_table_holds_percentages_and_the_signed_difference():
     assert table[1] == ['random init', '10.1', '25.0', '9.0', '20.0']
     assert table[2] == ['DetCo', '15.2', '33.0', '8.0', '-']
     assert table[3] == ['difference', '+5.1', '+8.0', '-1.0', '-']
+
+
+def test_each_evaluation_is_a_row_with_all_of_cocos_metrics_first():
+    first = {'mIoU': 76.512, 'coco/segm_mAP': 0.2, 'coco/bbox_mAP_s': -1.0, 'coco/bbox_mAP': 0.101}
+    table = evaluation_table({'iter_2': first, 'iter_4': {'coco/bbox_mAP': 0.2}}, 'checkpoint')
+    assert table == [
+        ['checkpoint', 'box AP', 'box APS', 'mask AP', 'mIoU'],
+        ['iter_2', '10.1', '-', '20.0', '76.51'],
+        ['iter_4', '20.0', '-', '-', '-'],
+    ]
 
 
 def test_one_run_alone_has_no_difference():

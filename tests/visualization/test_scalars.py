@@ -3,7 +3,7 @@
 import pytest
 
 from detco_mm.visualization.progress import Forecast, clock, fraction_done, tail, total_steps
-from detco_mm.visualization.scalars import last_metrics, read_rows, series, training_rows
+from detco_mm.visualization.scalars import evaluations, last_metrics, read_rows, series, training_rows
 
 TEXT = """\
 {"lr": 0.03, "data_time": 0.01, "loss": 8.5, "loss_g2g_res5": 4.0, "acc_g2g_res5": 1.5, "time": 0.5, "iter": 10, "step": 10}
@@ -107,3 +107,13 @@ def test_of_a_resumed_step_only_the_rest_counts():
     forecast.begin(0.8)
     # 20 planned seconds are left of it, of which a quarter took 10: twice as slow as planned
     assert forecast.left(10, 0.25) == pytest.approx(2 * 15 + 2 * 50)
+
+
+@pytest.mark.parametrize(('extra', 'unit'), [({'iter': 2}, 'iteration'), ({'iter': 2, 'epoch': 1}, 'epoch')])
+def test_evaluations_stand_at_what_the_run_counts(extra, unit):
+    rows = [
+        {'loss': 1.0, 'step': 2, **extra},
+        {'coco/bbox_mAP': 0.1, 'mIoU': 3, 'time': 0.1, 'data_time': 0.1, 'step': 2},
+        {'coco/bbox_mAP': 0.2, 'step': 4},
+    ]
+    assert evaluations(rows) == {f'{unit} 2': {'coco/bbox_mAP': 0.1, 'mIoU': 3.0}, f'{unit} 4': {'coco/bbox_mAP': 0.2}}
