@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from detco_mm.visualization.figures import PAIR_NAMES, PAIRS, RUN_COLOURS, STAGE_COLOURS, STAGES, STYLE, png
 from detco_mm.visualization.report import COCO
@@ -123,7 +124,7 @@ def evaluation_curves(runs: Mapping[str, Sequence[Row]]) -> dict[str, bytes]:
             title = COCO.get(key, key)
             axes.set(title=title, xlabel=next(at.split()[0] for run in found.values() for at in run))
             axes.set_ylim(bottom=0)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend()
             charts[f'Evaluation: {title}.'] = png(figure)
     return charts
