@@ -9,7 +9,9 @@ import numpy as np
 from detco_mm.files import write_whole
 
 
-def split_coco(ann_file: str | Path, out: str | Path, percents: Sequence[float], seed: int = 0) -> dict[float, Path]:
+def split_coco(
+    ann_file: str | Path, out: str | Path, percents: Sequence[float], seed: int = 0, rest: bool = False
+) -> list[Path]:
     """Write annotation files that hold a share of the images with all their annotations.
 
     One order is drawn, and each share is its beginning: 1 % lies within 2 %, and so on.
@@ -19,9 +21,10 @@ def split_coco(ann_file: str | Path, out: str | Path, percents: Sequence[float],
         out: folder to write to; NAME_{percent}pct.json, where NAME is the stem of `ann_file`.
         percents: shares, above 0 and at most 100.
         seed: of the order, which is drawn over the sorted image ids: the order in the file does not matter.
+        rest: also write the images that are not in the share, NAME_{percent}pct-rest.json.
 
     Returns:
-        The files by their share.
+        The files, in the order of `percents`, each before its rest.
 
     Raises:
         FileNotFoundError: if there is no `ann_file`.
@@ -32,18 +35,21 @@ def split_coco(ann_file: str | Path, out: str | Path, percents: Sequence[float],
     content = json.loads(Path(ann_file).read_text())
     ids = np.array(sorted(image['id'] for image in content['images']))
     order = np.random.RandomState(seed).permutation(ids)  # its stream is frozen for good, unlike default_rng's
-    written = {}
+    written = []
     for percent in percents:
         count = round(len(ids) * percent / 100)
         if not 0 < percent <= 100 or count < 1:
             raise ValueError(f'{percent} % of {len(ids)} images is {count}: give shares up to 100 that leave an image')
-        kept = set(order[:count].tolist())
-        share = {
-            **content,
-            'images': [image for image in content['images'] if image['id'] in kept],
-            'annotations': [found for found in content['annotations'] if found['image_id'] in kept],
-        }
-        path = Path(out, f'{Path(ann_file).stem}_{percent:g}pct.json')
-        write_whole(path, json.dumps(share))
-        written[percent] = path
+        if rest and count == len(ids):
+            raise ValueError(f'{percent} % of {len(ids)} images leaves none for the rest: give a smaller share')
+        for name, part in [('', order[:count]), ('-rest', order[count:])][: 2 if rest else 1]:
+            kept = set(part.tolist())
+            share = {
+                **content,
+                'images': [image for image in content['images'] if image['id'] in kept],
+                'annotations': [found for found in content['annotations'] if found['image_id'] in kept],
+            }
+            path = Path(out, f'{Path(ann_file).stem}_{percent:g}pct{name}.json')
+            write_whole(path, json.dumps(share))
+            written.append(path)
     return written
