@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a newcomer needs: each sets up what is missing.
 SIZE ?= small
 
-.PHONY: help setup check demo benchmark-mini data test test-only lint format clean
+.PHONY: help setup check demo benchmark-mini data test test-all test-only lint format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -22,7 +22,10 @@ benchmark-mini: setup ## random init, MoCo v2 and DetCo with three seeds; resuma
 data: setup ## make the embedded detection data in data/embedded
 	@.venv/bin/python tools/make_data.py data/embedded
 
-test: setup lint test-only ## lint, types and all tests
+test: setup lint test-only ## lint, types and tests
+
+test-all: setup lint ## the same, and the tests that take minutes each
+	.venv/bin/python -m pytest -m ''
 
 test-only: setup
 	.venv/bin/python -m pytest
