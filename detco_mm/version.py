@@ -1,6 +1,8 @@
-"""The package's version."""
+"""The package's version, and what it runs with."""
 
+import platform
 import subprocess
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 __version__ = '0.1.0'
@@ -14,6 +16,32 @@ def commit() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return 'unknown'
     return done.stdout.strip() if done.returncode == 0 and _tracked() else 'unknown'
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a result depends on, and the machine."""
+    import torch  # not for the version alone, which set-up asks for before there is a torch
+
+    found = {'Python': platform.python_version()}
+    for name in ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmselfsup', 'mmdet'):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = 'not installed'
+    if torch.cuda.is_available():
+        machine = f'{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}'
+    else:
+        machine = f'CPU, {torch.get_num_threads()} threads, {platform.machine()}, no GPU'
+    return {**found, 'machine': f'{platform.system()}, {machine}{_processor()}'}
+
+
+def _processor() -> str:
+    """Name the processor where Linux tells it."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:
+        return ''
+    return next((f', {line.split(":", 1)[1].strip()}' for line in lines if line.startswith('model name')), '')
 
 
 def _tracked() -> bool:

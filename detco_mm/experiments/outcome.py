@@ -5,7 +5,7 @@ from pathlib import Path
 
 from detco_mm.files import write_whole
 from detco_mm.visualization.comparison import comparison_picture
-from detco_mm.visualization.demo_report import versions
+from detco_mm.version import versions
 from detco_mm.visualization.figures import STAGES
 from detco_mm.visualization.report import text_table
 

@@ -1,15 +1,14 @@
 """The demo's report: which pictures it shows, and what it may and may not claim."""
 
-import platform
 import random
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from detco_mm.version import versions
 from detco_mm.visualization.curves import finetuning_curves, pretraining_curves
 from detco_mm.visualization.detections import detections_picture
 from detco_mm.visualization.inference import annotated_images, detect, read_image
@@ -33,21 +32,6 @@ CAVEAT = {
     'detector four times as many as in the small size. A claim would need several seeds, and nothing here is evidence '
     'about ImageNet or COCO.',
 }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what the result depends on, and the machine."""
-    found = {'Python': platform.python_version()}
-    for name in ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmselfsup', 'mmdet'):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = 'not installed'
-    if torch.cuda.is_available():
-        machine = f'{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}'
-    else:
-        machine = f'CPU, {torch.get_num_threads()} threads, {platform.machine()}, no GPU'
-    return {**found, 'machine': f'{platform.system()}, {machine}'}
 
 
 def draw(
