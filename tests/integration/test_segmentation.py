@@ -1,9 +1,6 @@
 """Segmentation by its commands, on a small set in Cityscapes' layout."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,11 +8,9 @@ import torch
 pytest.importorskip('mmcv.ops')
 pytest.importorskip('mmseg')
 
-from mmselfsup.models.backbones import ResNet
-
 from tests.integration import layouts
+from tests.integration.commands import ran, write_backbone
 
-ROOT = Path(__file__).parents[2]
 FCN = 'configs/mmseg/fcn_r50-d16_90k_cityscapes-769x769.py'
 # ResNet-18 on crops of 65 x 65, two iterations; tests see whole images of 160 x 128.
 SMALL = [
@@ -49,22 +44,8 @@ def options(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def backbone(tmp_path_factory):
-    """A ResNet-18 as export writes it, with statistics that are not those of the start."""
-    torch.manual_seed(0)
-    model = ResNet(18, norm_cfg=dict(type='BN'), out_indices=(1, 2, 3, 4))
-    model.train()
-    model(torch.randn(4, 3, 64, 64))
-    path = tmp_path_factory.mktemp('weights') / 'backbone.pth'
-    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
-    return path
-
-
-def ran(tool, *arguments, expect=0):
-    done = subprocess.run(
-        [sys.executable, f'tools/{tool}', *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == expect, f'{done.stdout[-2000:]}\n{done.stderr[-3000:]}'
-    return done.stdout if expect == 0 else done.stderr
+    """A ResNet-18 as export writes it."""
+    return write_backbone(tmp_path_factory.mktemp('weights') / 'backbone.pth', 18)
 
 
 def test_a_segmenter_starts_from_the_backbone_trains_and_is_evaluated_again(tmp_path, options, backbone):
