@@ -91,10 +91,10 @@ def _replace_sync_bn(cfg: Config) -> None:
 
 
 def use_backbone(cfg: Config, path: str) -> None:
-    """Start the detector from a backbone, after checking that every key fits.
+    """Start a downstream model from a backbone, after checking that every key fits.
 
     Args:
-        cfg: a detector's config; the default scope must be set, and `work_dir`, where a checkpoint that is no exported
+        cfg: the model's config; the default scope must be set, and `work_dir`, where a checkpoint that is no exported
             backbone leaves its own as backbone.pth.
         path: a file written by ``tools/export_backbone.py``, or a checkpoint of MMSelfSup, of the unofficial
             implementation, or one that the authors, MoCo or torchvision released.

@@ -1,4 +1,4 @@
-"""The command line that train.py, det_train.py and det_test.py share: OpenMMLab's flags, MMEngine's Runner."""
+"""The command line that the training tools and det_test.py share: OpenMMLab's flags, MMEngine's Runner."""
 
 import argparse
 import hashlib
@@ -127,11 +127,12 @@ def main(default_scope: str, tests: bool = False) -> None:
             # Left to the interpreter's exit, gloo's threads end some processes with SIGABRT after all work is done.
             torch_dist.barrier()
             torch_dist.destroy_process_group()
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
         # What a user can mend: one message. Anything else is a bug and keeps its stack trace.
         if os.environ.get('DETCO_TRACEBACK'):
             raise
-        sys.exit(f'{type(error).__name__}: {error}')
+        mend = '; make setup installs what the configs here need' if isinstance(error, ModuleNotFoundError) else ''
+        sys.exit(f'{type(error).__name__}: {error}{mend}')
 
 
 __all__ = ['main']

@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 import mmcv
 import mmdet.models  # noqa: F401
+import mmseg.models  # noqa: F401
 import mmselfsup.models  # noqa: F401
 import torch
 import torchvision
@@ -30,4 +31,8 @@ print(f'detco_mm {detco_mm.__version__} on Python {platform.python_version()}, {
 print(
     f'torch {torch.__version__}, torchvision {torchvision.__version__}, mmcv {mmcv.__version__} (nms ran on {device})'
 )
-print(', '.join(f'{name} {version(name)}' for name in ('mmengine', 'mmcls', 'mmselfsup', 'mmdet', 'numpy')))
+print(
+    ', '.join(
+        f'{name} {version(name)}' for name in ('mmengine', 'mmcls', 'mmselfsup', 'mmdet', 'mmsegmentation', 'numpy')
+    )
+)

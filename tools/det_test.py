@@ -1,4 +1,4 @@
-"""Evaluate a detector with MMDetection on the test data of its config.
+"""Evaluate a detector, or a model of another OpenMMLab package, on the test data of its config.
 
     python tools/det_test.py CONFIG CHECKPOINT [CHECKPOINT ...] [--work-dir DIR] [--cfg-options KEY=VALUE ...]
 

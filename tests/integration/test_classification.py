@@ -1,19 +1,15 @@
 """Evaluations of frozen features by their commands, on small sets in the layouts of VOC and ImageNet."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from mmselfsup.models.backbones import ResNet
 
 from tests.integration import layouts
+from tests.integration.commands import ran, write_backbone
 
-ROOT = Path(__file__).parents[2]
 LINEAR = 'configs/mmcls/resnet50_linear-8xb32-steplr-100e_imagenet.py'
 LOADERS = ('train_dataloader', 'val_dataloader')
 CLASSES = 6  # top-5 accuracy needs more than five
@@ -23,13 +19,7 @@ R18 = ['model.backbone.depth=18', 'model.head.in_channels=512', f'model.head.num
 @pytest.fixture(scope='module')
 def backbone(tmp_path_factory):
     """A ResNet-18 with statistics that are not those of the start."""
-    torch.manual_seed(0)
-    model = ResNet(18, norm_cfg=dict(type='BN'), out_indices=(1, 2, 3, 4))
-    model.train()
-    model(torch.randn(4, 3, 64, 64))
-    path = tmp_path_factory.mktemp('weights') / 'backbone.pth'
-    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
-    return path
+    return write_backbone(tmp_path_factory.mktemp('weights') / 'backbone.pth', 18)
 
 
 @pytest.fixture(scope='module')
@@ -45,14 +35,6 @@ def imagenet(tmp_path_factory):
                 image = np.clip(colour + rng.normal(0, 40, (48, 40, 3)), 0, 255).astype(np.uint8)
                 cv2.imwrite(str(folder / f'{split}_{number}.JPEG'), image)
     return root
-
-
-def ran(tool, *arguments, expect=0):
-    done = subprocess.run(
-        [sys.executable, f'tools/{tool}', *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == expect, f'{done.stdout[-2000:]}\n{done.stderr[-3000:]}'
-    return done.stdout if expect == 0 else done.stderr
 
 
 def small(root):

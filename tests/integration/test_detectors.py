@@ -12,11 +12,11 @@ pytest.importorskip('mmdet')
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmselfsup.models.backbones import ResNet
 
 from detco_mm.datasets.split import split_coco
 from detco_mm.run_config import prepare, use_backbone
 from tests.integration import layouts
+from tests.integration.commands import write_backbone
 
 CONFIGS = Path(__file__).parents[2] / 'configs/mmdet'
 NAMES = sorted(path.stem for path in CONFIGS.glob('*.py'))
@@ -34,14 +34,8 @@ def roots(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def backbone(tmp_path_factory):
-    """A ResNet-50 as export writes it, with statistics that are not those of the start."""
-    torch.manual_seed(0)
-    model = ResNet(50, norm_cfg=dict(type='BN'), out_indices=(1, 2, 3, 4))
-    model.train()
-    model(torch.randn(4, 3, 64, 64))
-    path = tmp_path_factory.mktemp('weights') / 'backbone.pth'
-    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
-    return path
+    """A ResNet-50 as export writes it."""
+    return write_backbone(tmp_path_factory.mktemp('weights') / 'backbone.pth', 50)
 
 
 def moved(node, root):
