@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detco_mm.files import write_whole
-from detco_mm.visualization.comparison import comparison_picture
 from detco_mm.version import versions
+from detco_mm.visualization.comparison import comparison_picture
 from detco_mm.visualization.figures import STAGES
 from detco_mm.visualization.report import text_table
 

@@ -21,7 +21,14 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 ROOT = Path(__file__).resolve().parents[2]
-PHOTOGRAPHS = ('astronaut.png', 'chelsea.png', 'coffee.png', 'rocket.jpg', 'motorcycle_left.png', 'motorcycle_right.png')
+PHOTOGRAPHS = (
+    'astronaut.png',
+    'chelsea.png',
+    'coffee.png',
+    'rocket.jpg',
+    'motorcycle_left.png',
+    'motorcycle_right.png',
+)
 
 
 def photographs(folder: Path) -> list[str]:
@@ -32,7 +39,9 @@ def photographs(folder: Path) -> list[str]:
     for name in PHOTOGRAPHS:
         image = cv2.imread(str(Path(skimage.__file__).parent / 'data' / name))
         scale = max(500 / image.shape[1], 375 / image.shape[0])
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        image = cv2.resize(
+            image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        )
         top, left = (image.shape[0] - 375) // 2, (image.shape[1] - 500) // 2
         paths.append(str(folder / f'{Path(name).stem}.jpg'))
         cv2.imwrite(paths[-1], image[top : top + 375, left : left + 500], [cv2.IMWRITE_JPEG_QUALITY, 90])
