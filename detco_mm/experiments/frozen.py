@@ -46,6 +46,7 @@ def object_crops(
         image = cv2.imread(str(Path(images, names[image_id])), cv2.IMREAD_COLOR)
         if image is None:
             raise ValueError(f'"{Path(images, names[image_id])}" cannot be read: it is named in {annotations}')
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         height, width = image.shape[:2]
         for found in objects:
             left, top, box_width, box_height = found['bbox']

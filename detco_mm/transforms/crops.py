@@ -2,7 +2,6 @@
 
 import math
 
-import cv2
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
@@ -42,16 +41,17 @@ def random_box(
 
 
 def resized_crop(image: np.ndarray, box: tuple[int, int, int, int], size: int) -> np.ndarray:
-    """Cut ``box`` out of an (H, W, 3) BGR image and resize it to (size, size, 3) RGB.
+    """Cut ``box`` out of an (H, W, 3) image and resize it to (size, size, 3).
 
     PyTorch's antialiased resize of uint8 is a port of Pillow's, which torchvision calls: they differ by 1 at most.
     OpenCV has none: its INTER_LINEAR leaves pixels out when it shrinks, its INTER_AREA is a quarter as fast.
     """
     top, left, height, width = box
-    crop = torch.from_numpy(image[top : top + height, left : left + width]).permute(2, 0, 1)
-    resized = interpolate(crop[None], size=(size, size), mode='bilinear', align_corners=False, antialias=True)
-    blue, green, red = resized[0].numpy()
-    return cv2.merge((red, green, blue))
+    # The batch of one is made before the channels move, which leaves it with the strides of channels last: PyTorch then
+    # keeps them, and neither rearranges the crop nor the result.
+    images = torch.from_numpy(image)[None, top : top + height, left : left + width].permute(0, 3, 1, 2)
+    resized = interpolate(images, size=(size, size), mode='bilinear', align_corners=False, antialias=True)
+    return resized.permute(0, 2, 3, 1)[0].numpy()
 
 
 def smallest_side(height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]) -> float:

@@ -1,4 +1,4 @@
-"""Bytes of any image file -> 8-bit BGR pixels, or one clear reason why not.
+"""Bytes of any image file -> 8-bit RGB pixels, or one clear reason why not.
 
 OpenCV decodes twice as fast as Pillow but fills the missing part of a truncated file with grey, in silence, and
 misreads some rarer colour models. So Pillow reads the header, which is cheap, and decodes what OpenCV would not.
@@ -64,7 +64,7 @@ def decode(data: bytes, header: Image.Image | None, reduce: int = 1) -> np.ndarr
         reduce: 1, 2, 4 or 8: divide both sides by this while decoding.
 
     Returns:
-        (H, W, 3) uint8, BGR. Alpha is dropped and 16 bits are cut to the upper 8.
+        (H, W, 3) uint8, RGB. Alpha is dropped and 16 bits are cut to the upper 8.
 
     Raises:
         UndecodableImage: if the file is truncated or damaged.
@@ -76,7 +76,7 @@ def decode(data: bytes, header: Image.Image | None, reduce: int = 1) -> np.ndarr
         except cv2.error as error:
             raise UndecodableImage(f'OpenCV cannot decode it ({error.err})') from error
         if image is not None:
-            return image
+            return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
         if header is None:
             raise UndecodableImage('it is no image in a format that OpenCV or Pillow knows')
     try:
@@ -84,7 +84,7 @@ def decode(data: bytes, header: Image.Image | None, reduce: int = 1) -> np.ndarr
         rgb = ImageOps.exif_transpose(header).convert('RGB')
     except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
         raise UndecodableImage(f'it is truncated or damaged ({error})') from error
-    return cv2.cvtColor(np.asarray(rgb), cv2.COLOR_RGB2BGR)
+    return np.array(rgb)
 
 
 def _is_whole(data: bytes, kind: str | None) -> bool:

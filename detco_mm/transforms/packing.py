@@ -37,6 +37,11 @@ class PackDetCoInputs:
 
 def channels_first(view: np.ndarray) -> np.ndarray:
     """Copy (..., H, W, 3) into a contiguous (..., 3, H, W)."""
-    # One tall image of all patches: cv2.split is vectorised, NumPy's transposing copy is not.
-    planes = cv2.split(view.reshape(-1, view.shape[-2], view.shape[-1]))
-    return np.stack([plane.reshape(view.shape[:-1]) for plane in planes], axis=-3)
+    height, width, channels = view.shape[-3:]
+    copy = np.empty((*view.shape[:-3], channels, height, width), view.dtype)
+    # OpenCV's split is vectorised, NumPy's transposing copy is not.
+    for image, planes in zip(
+        view.reshape(-1, height, width, channels), copy.reshape(-1, channels, height, width), strict=True
+    ):
+        cv2.split(image, list(planes))
+    return copy

@@ -54,9 +54,9 @@ def test_a_box_is_never_empty_never_outside_and_never_below_the_smallest_side(he
 @pytest.mark.parametrize(
     'box', [(0, 0, 400, 420), (10, 20, 300, 260), (5, 7, 100, 120), (3, 4, 230, 200), (9, 9, 1, 1), (0, 0, 512, 5)]
 )
-def test_a_crop_is_resized_as_torchvision_does_to_within_one_value_and_turned_to_rgb(box):
+def test_a_crop_is_resized_as_torchvision_does_to_within_one_value(box):
     rgb = data.astronaut()
-    ours = resized_crop(np.ascontiguousarray(rgb[..., ::-1]), box, 224)
+    ours = resized_crop(rgb, box, 224)
     theirs = np.asarray(tvf.resized_crop(Image.fromarray(rgb), *box, [224, 224]))
     assert ours.flags.c_contiguous and ours.dtype == np.uint8
     assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1

@@ -116,7 +116,8 @@ def test_the_amounts_reach_the_ends_of_moco_v2s_ranges_and_no_further():
     assert (min(lit), max(lit)) == (60, 139)  # 100 * (1 - 0.4), 100 * (1 + 0.4), which is truncated
     turned = np.array([ColourJitter(**{**off, 'hue': 0.1})(red)[0, 0] for _ in range(1000)])
     ends = np.array([np.asarray(tvf.adjust_hue(Image.fromarray(red), shift))[0, 0] for shift in (-0.1, 0.1)])
-    assert tuple(turned.max(0)) == pytest.approx(tuple(ends.max(0)), abs=1)
+    # Pillow's way back from a hue of 8 bits divides by 255 what it multiplied by 256: up to 4 values of 117 here.
+    assert turned.max(0).tolist() == pytest.approx(ends.max(0).tolist(), abs=4)
 
 
 @pytest.mark.parametrize('make', [ColourJitter, GaussianBlur])
