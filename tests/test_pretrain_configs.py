@@ -49,6 +49,14 @@ def test_aa_differs_from_its_sibling_by_rand_augment_alone():
     assert with_aa == without
 
 
+def test_device_colour_differs_from_its_sibling_by_where_colours_change_alone():
+    moved, usual = (read(name)._cfg_dict.to_dict() for name in ('detco_r50_8xb32_device-colour', FULL[0]))
+    assert difference(moved, usual) == {'model.data_preprocessor.colour': {}}
+    pipelines = [cfg['train_dataloader']['dataset']['pipeline'] for cfg in (moved, usual)]
+    assert pipelines[0][0] == {**pipelines[1][0], 'colour_jitter': None, 'grey_prob': 0, 'blur': None}
+    assert pipelines[0][1:] == pipelines[1][1:]
+
+
 def test_the_recipe_trains_at_full_size(tmp_path):
     images = photographs(tmp_path / 'images', 4)
     line = [sys.executable, 'tools/train.py', f'configs/{FULL[3]}.py', '--work-dir', tmp_path / 'run', '--amp',

@@ -1,4 +1,4 @@
-"""DetCoDataPreprocessor: to the device, then to floats."""
+"""DetCoDataPreprocessor: to the device, then to floats, and there, if asked to, to other colours."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,8 @@ from torch import Tensor
 
 from detco_mm.registry import MODELS
 
+from .batch_colour import BatchColour
+
 
 @MODELS.register_module()
 class DetCoDataPreprocessor(BaseDataPreprocessor):
@@ -18,6 +20,8 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
         mean: Of each channel, RGB, on the scale 0..255. Default: ImageNet's.
         std: Of each channel, RGB, on the scale 0..255. Default: ImageNet's.
         channels_last: Lay the floats out as channels last, which convolutions under AMP and on many CPUs prefer.
+        colour: Arguments of :class:`BatchColour`, to change colours here and not in the data workers, in training;
+            None for none. Switch ``colour_jitter``, ``grey_prob`` and ``blur`` of DetCoViews off then.
         non_blocking: Do not wait for the transfer; of use with ``pin_memory``.
 
     Raises:
@@ -32,6 +36,7 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
         mean: Sequence[float] = (123.675, 116.28, 103.53),
         std: Sequence[float] = (58.395, 57.12, 57.375),
         channels_last: bool = False,
+        colour: dict | None = None,
         non_blocking: bool = False,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
@@ -41,6 +46,7 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
                 'and every std above 0'
             )
         self.channels_last = channels_last
+        self.colour = BatchColour(**colour) if colour is not None else None
         # Not in the state dict: the config says what they are.
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
@@ -52,7 +58,7 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
             data: ``inputs``, a list of views, each either one tensor (N, 3, H, W) or (N, P, 3, H, W), as
                 ``default_collate`` makes it, or N tensors of one dimension less, as ``pseudo_collate`` does;
                 and ``data_samples`` if there are any. uint8 or floats, on the scale 0..255.
-            training: Not used; part of MMEngine's interface.
+            training: Whether to change colours.
 
         Returns:
             ``inputs``, a list of float32 tensors on the device, normalised; and ``data_samples``, None without.
@@ -69,7 +75,8 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
                 f'views of {[len(batch) for batch in batches]} images make no batch: each view needs the same '
                 'number N; PackDetCoInputs with default_collate or pseudo_collate gives that'
             )
-        inputs = [self._normalise(batch.to(self.device, non_blocking=self._non_blocking)) for batch in batches]
+        colour = self.colour if training else None
+        inputs = [self._float(batch.to(self.device, non_blocking=self._non_blocking), colour) for batch in batches]
         return dict(inputs=inputs, data_samples=self.cast_data(data.get('data_samples')))
 
     def _batch(self, index: int, view: Tensor | Sequence[Tensor]) -> Tensor:
@@ -86,9 +93,11 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
             )
         return view
 
-    def _normalise(self, view: Tensor) -> Tensor:
+    def _float(self, view: Tensor, colour: BatchColour | None) -> Tensor:
         images = view.flatten(0, -4)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         # A copy even of floats: the caller's tensors stay as they are.
         images = images.to(torch.float32, copy=True, memory_format=layout)
+        if colour is not None:
+            colour(images.unflatten(0, view.shape[:-3]))
         return images.sub_(self.mean).div_(self.std).unflatten(0, view.shape[:-3])

@@ -36,10 +36,12 @@ def adjust_saturation(image: Image, factor: float) -> Image:
 
 def adjust_hue(image: Image, shift: float) -> Image:
     """Turn the hue by ``shift`` of a full circle, in -0.5 to 0.5."""
-    # In floats: for 8 bits, OpenCV takes twice as long on the way back. It closes the circle above 360 degrees, not below
-    # 0. The steps of the shift are torchvision's, which has 255 of them in a circle of 256.
+    # In floats: for 8 bits, OpenCV takes twice as long on the way back. It closes the circle above 360 degrees, not
+    # below 0. The steps of the shift are torchvision's, which has 255 of them in a circle of 256.
     hsv = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2HSV)
-    cv2.add(hsv, (360 / 256 * (int(shift * 255) % 256), 0, 0, 0), dst=hsv)
+    turn = np.tile(np.array([360 / 256 * (int(shift * 255) % 256), 0, 0], np.float32), image.shape[1])
+    rows = hsv.reshape(len(hsv), -1)  # flat, so that the addition stays contiguous
+    np.add(rows, turn, out=rows)
     return cv2.convertScaleAbs(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=hsv))
 
 
@@ -58,6 +60,14 @@ def gaussian_blur(image: Image, sigma: float) -> Image:
 def flip(image: Image) -> Image:
     """Mirror left and right."""
     return cv2.flip(image, 1)
+
+
+_ADJUST: dict[str, Callable[[Image, float], Image]] = {
+    'brightness': adjust_brightness,
+    'contrast': adjust_contrast,
+    'saturation': adjust_saturation,
+    'hue': adjust_hue,
+}
 
 
 class ColourJitter:
@@ -90,12 +100,13 @@ class ColourJitter:
         if not 0 <= hue <= 0.5:
             raise ValueError(f'colour jitter hue={hue} is outside 0..0.5, in full circles: 0.1 is MoCo v2 (0 is off)')
         self.prob = check_probability('colour_jitter.prob', prob)
-        self._steps: list[tuple[Callable[[Image, float], Image], float, float]] = [
-            (adjust_brightness, max(0.0, 1 - brightness), 1 + brightness),
-            (adjust_contrast, max(0.0, 1 - contrast), 1 + contrast),
-            (adjust_saturation, max(0.0, 1 - saturation), 1 + saturation),
-            (adjust_hue, -hue, hue),
-        ]
+        self.ranges = {
+            'brightness': (max(0.0, 1 - brightness), 1 + brightness),
+            'contrast': (max(0.0, 1 - contrast), 1 + contrast),
+            'saturation': (max(0.0, 1 - saturation), 1 + saturation),
+            'hue': (-hue, hue),
+        }
+        self._steps = [(_ADJUST[name], low, high) for name, (low, high) in self.ranges.items() if low < high]
 
     def __call__(self, image: Image) -> Image:
         """Return the image itself or a changed copy."""
@@ -103,8 +114,7 @@ class ColourJitter:
             return image
         for index in np.random.permutation(len(self._steps)):
             adjust, low, high = self._steps[index]
-            if low < high:
-                image = adjust(image, np.random.uniform(low, high))
+            image = adjust(image, np.random.uniform(low, high))
         return image
 
 
