@@ -123,7 +123,7 @@ def evaluation_curves(runs: Mapping[str, Sequence[Row]]) -> dict[str, bytes]:
                 axes.plot([x for x, _ in points], [percent * y for _, y in points], 'o-', color=colour, label=name)
             title = COCO.get(key, key)
             axes.set(title=title, xlabel=next(at.split()[0] for run in found.values() for at in run))
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.1 * axes.dataLim.ymax or 1)  # room for the marker of a run with one evaluation
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend()
             charts[f'Evaluation: {title}.'] = png(figure)
