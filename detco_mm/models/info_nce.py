@@ -5,6 +5,8 @@ gradient with respect to the query. So one pass over the queue in chunks yields 
 and nothing of size N x K is kept for the backward pass.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -18,23 +20,27 @@ class _InfoNCE(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        positive = (query * key).sum(1) / temperature
+        # Logits are in powers of 2, not of e: on a CPU, PyTorch's exp2 takes a third of the time of its exp.
+        scaled = query * (math.log2(math.e) / temperature)
+        positive = (scaled * key).sum(1)
         # Online softmax: `peak` is the largest logit so far, and both sums are relative to it.
         peak = positive.clone()
         total = torch.ones_like(positive)
         weighted = key.clone()
-        scaled = query / temperature
         strongest = torch.full_like(positive, -torch.inf)
+        # The keys come first in the products: with many rows on the left, a CPU's libraries are a fifth faster.
+        columns = scaled.T.contiguous()
+        held = columns.new_empty(min(CHUNK, len(queue)), len(query))
         for negatives in queue.split(CHUNK):
-            logits = scaled @ negatives.T
-            strongest = torch.maximum(strongest, logits.amax(1))
+            logits = torch.mm(negatives, columns, out=held[: len(negatives)])
+            torch.maximum(strongest, logits.amax(0), out=strongest)
             new_peak = torch.maximum(peak, strongest)
-            rescale = (peak - new_peak).exp_()
-            weights = logits.sub_(new_peak[:, None]).exp_()
-            total = total * rescale + weights.sum(1)
-            weighted = torch.addmm(weighted * rescale[:, None], weights, negatives)
+            rescale = (peak - new_peak).exp2_()
+            weights = logits.sub_(new_peak).exp2_()
+            total.mul_(rescale).add_(weights.sum(0))
+            weighted.mul_(rescale[:, None]).addmm_(weights.T, negatives)
             peak = new_peak
-        loss = peak + total.log() - positive
+        loss = (peak + total.log2() - positive) * math.log(2)
         ctx.save_for_backward((weighted / total[:, None] - key) / temperature)
         hit = positive > strongest
         ctx.mark_non_differentiable(hit)

@@ -1,0 +1,35 @@
+"""Every benchmark runs, at a small size, and says what it measured."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(script, *flags, out):
+    line = [sys.executable, ROOT / f'tools/benchmarks/{script}.py', '--repeats', '1', '--json', out, *flags]
+    done = subprocess.run(list(map(str, line)), cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    figures = json.loads(out.read_text())
+    assert figures['title'] in done.stdout and figures['about']['torch'] in done.stdout
+    return figures
+
+
+def test_views(tmp_path):
+    sides = run('views', '--count', '2', out=tmp_path / 'views.json')['sides']
+    assert [side['views'] for side in sides.values()] == [2, 2, 4, 4]
+    assert all(side['views_per_second'] > 0 for side in sides.values())
+
+
+@pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='resident memory is read as Linux gives it')
+def test_contrast(tmp_path):
+    (side,) = run(
+        'contrast', '--batch-sizes', '4', '--queue-len', '8192', '--device', 'cpu', out=tmp_path / 'contrast.json'
+    )['sides']
+    assert side['relative_deviation'] < 1e-6
+    # 12 terms of 4 x 8193 floats are 1.5 MiB, and autograd keeps several of each
+    assert side['extra_bytes']['plain'] > 2**21 > side['extra_bytes']['streaming'] >= 0
