@@ -2,14 +2,15 @@
 
     python tools/benchmarks/contrast.py [--batch-sizes 32 128] [--queue-len 65536] [--device cpu|cuda] [--json FILE]
 
-Four stages and three pairs, twelve terms. Plain is as in MoCo's code: for each term the positive and all negatives, of a
-copy of the queue, in one matrix of logits, cross-entropy, autograd. The peak memory is what a process holds at most
+Four stages and three pairs, twelve terms. Plain is as in MoCo's code: for each term the positive and all negatives, of
+a copy of the queue, in one matrix of logits, cross-entropy, autograd. The extra memory is what a process holds at most
 during one step beyond what it held before: resident memory of a process of its own on the CPU, PyTorch's count on CUDA.
 """
 
 import multiprocessing
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -122,7 +123,7 @@ def main() -> None:
         made = inputs(batch_size, args.queue_len, args.device)
         sides = {'plain': plain, 'streaming': streaming}
         seconds = interleaved(
-            {name: (lambda side=side: step(side, head, *made)) for name, side in sides.items()}, args.repeats, done=done
+            {name: partial(step, side, head, *made) for name, side in sides.items()}, args.repeats, done=done
         )
         off = deviation(head, made)
         extra = {name: peak(side, batch_size, args.queue_len, args.device) for name, side in sides.items()}
