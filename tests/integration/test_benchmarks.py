@@ -33,3 +33,23 @@ def test_contrast(tmp_path):
     assert side['relative_deviation'] < 1e-6
     # 12 terms of 4 x 8193 floats are 1.5 MiB, and autograd keeps several of each
     assert side['extra_bytes']['plain'] > 2**21 > side['extra_bytes']['streaming'] >= 0
+
+
+def test_moving_average(tmp_path):
+    assert run('ema', '--device', 'cpu', out=tmp_path / 'ema.json')['ratio'] > 0
+
+
+def test_shuffling_ends_with_the_same_images_and_receives_fewer_bytes(tmp_path):
+    sides = run('shuffle', '--ranks', '2', '4', '--batch-size', '8', out=tmp_path / 'shuffle.json')['sides']
+    image = 3 * 224 * 224 * 4
+    for side in sides:
+        assert side['equal']
+        assert side['bytes']['theirs'] == (side['ranks'] - 1) * 8 * image  # everybody's images
+        assert side['bytes']['ours'] <= 8 * image  # its own share
+
+
+def test_step(tmp_path):
+    small = ['--depth', '18', '--batch-size', '2', '--size', '64', '--queue-len', '256', '--device', 'cpu']
+    figures = run('step', *small, out=tmp_path / 'step.json')
+    assert len(figures['sides']) == 5 and all(side['images_per_second'] > 0 for side in figures['sides'].values())
+    assert figures['state_bytes']['per_patch'] < figures['state_bytes']['compact'] < figures['state_bytes']['joint']

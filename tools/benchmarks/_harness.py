@@ -12,6 +12,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs without being installed, too
 
+from mmengine.dist import get_rank  # noqa: E402
+
 import detco_mm  # noqa: E402, F401  (repairs the stack before anything else of it is imported)
 from detco_mm.version import commit, versions  # noqa: E402
 from detco_mm.visualization.report import text_table  # noqa: E402
@@ -40,7 +42,8 @@ def interleaved(
             took = time.perf_counter() - start
             if repeat >= 0:
                 seconds[name].append(took)
-        print(f'\rrepeat {max(0, repeat + 1)}/{repeats}', end='', file=sys.stderr, flush=True)
+        if get_rank() == 0:
+            print(f'\rrepeat {max(0, repeat + 1)}/{repeats}', end='', file=sys.stderr, flush=True)
     print('\r', end='', file=sys.stderr)
     return seconds
 
