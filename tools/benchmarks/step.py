@@ -40,7 +40,6 @@ def build(args: Any, projection: str = 'compact', channels_last: bool = False) -
     config.queue_len = args.queue_len
     config.data_preprocessor.channels_last = channels_last
     model = MODELS.build(config)
-    model.init_weights()
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return model.to(args.device, memory_format=layout).train()
 
