@@ -11,6 +11,9 @@ def write_whole(path: str | Path, content: bytes | str) -> None:
     Args:
         path: the file; its folder is made.
         content: bytes, or text for UTF-8.
+
+    Raises:
+        OSError: if it cannot be written, as on a full disk; an old file is still there then.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,8 +26,10 @@ def write_whole(path: str | Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         os.chmod(part, 0o666 & ~_umask())  # as open() would have made it
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         Path(part).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, f'{error.strerror}; what was there before is still whole', str(path)) from error
         raise
 
 

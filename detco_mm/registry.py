@@ -5,8 +5,10 @@ A config names a module as ``detco_mm.DetCo`` from any scope. MMEngine resolves 
 while it is imported and reports "not in registry" instead.
 """
 
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
@@ -15,9 +17,13 @@ from mmengine.registry import Registry
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='detco_mm', locations=['detco_mm.models'])
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='detco_mm', locations=['detco_mm.transforms'])
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='detco_mm', locations=['detco_mm.datasets'])
+DATA_SAMPLERS = Registry(
+    'data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='detco_mm', locations=['detco_mm.datasets']
+)
+LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='detco_mm', locations=['detco_mm.train_loop'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='detco_mm', locations=['detco_mm.hooks'])
 OPTIM_WRAPPERS = Registry(
     'optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='detco_mm', locations=['detco_mm.optim']
 )
 
-__all__ = ['DATASETS', 'HOOKS', 'MODELS', 'OPTIM_WRAPPERS', 'TRANSFORMS']
+__all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'MODELS', 'OPTIM_WRAPPERS', 'TRANSFORMS']

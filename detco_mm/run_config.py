@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 
+from detco_mm.checkpoints import newest_whole_checkpoint
 from detco_mm.weights import export_backbone, is_exported, read_backbone, verify_backbone
 
 
@@ -26,13 +27,13 @@ def prepare(
         cfg: the run's config, as read from its file.
         options: overrides, dotted name -> value. ``data.root`` leads the training data; where config or options name
             ``train_dataloader.dataset.data_root``, that wins over it.
-        resume: None, 'auto' for the latest checkpoint of the work dir, or the path of one.
+        resume: None, 'auto' for the newest checkpoint of the work dir that is whole, or the path of one.
         amp: train in mixed precision.
         auto_scale_lr: scale the learning rate with the batch.
 
     Raises:
         FileNotFoundError: if the checkpoint to resume, or to load from, is not there.
-        ValueError: if the config has no batch size that its learning rate belongs to.
+        ValueError: if the config has no batch size that its learning rate belongs to, or no checkpoint is whole.
     """
     cfg.merge_from_dict(dict(options or {}))
     _point_data(cfg)
@@ -55,7 +56,8 @@ def prepare(
         cfg.auto_scale_lr.enable = True
     if resume is not None:
         cfg.resume = True
-        cfg.load_from = None if resume == 'auto' else resume
+        newest = newest_whole_checkpoint(cfg.work_dir) if resume == 'auto' else resume
+        cfg.load_from = str(newest) if newest else None
     if cfg.get('load_from') and '://' not in cfg.load_from and not Path(cfg.load_from).is_file():
         raise FileNotFoundError(f'no checkpoint at "{cfg.load_from}": check the path given as --resume or load_from')
 

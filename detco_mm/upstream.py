@@ -9,21 +9,25 @@ import functools
 import importlib.util
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as torch_dist
 from mmengine.dist import utils as dist_utils
+from mmengine.fileio import LocalBackend
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.registry import Registry
 from mmengine.runner import Runner
 from packaging.version import Version
 
+from .files import write_whole
+
 # Distributions, the versions that work together, and why the upper ends are where they are: MMSelfSup 1.0.0 asserts
 # mmcls < 1.1 and mmcv < 2.1; MMEngine's get_installed_path needs pkg_resources, which setuptools 82 dropped.
 RANGES: dict[tuple[str, ...], tuple[str, str]] = {
-    ('torch',): ('2.1', '3'),
+    ('torch',): ('2.4', '3'),
     ('mmengine',): ('0.10.4', '0.11'),
     ('mmcv', 'mmcv-lite'): ('2.0.0rc4', '2.1'),
     ('mmcls',): ('1.0.0rc6', '1.1'),
@@ -139,6 +143,23 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def write_local_files_whole() -> bool:
+    """Write checkpoints to a temporary file that takes their name once it is on the disk.
+
+    Symptom: a run that is killed while it writes a checkpoint leaves half of it, under the name of the whole.
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/fileio/backends/local_backend.py (put)
+    Condition: always.
+    """
+
+    def make(original: Callable) -> Callable:
+        def put(self: LocalBackend, obj: bytes, filepath: str | Path) -> None:
+            write_whole(filepath, obj)
+
+        return put
+
+    return _replace(LocalBackend, 'put', make)
+
+
 def start_gloo_without_gpu() -> bool:
     """Start a gloo process group where there is no GPU.
 
@@ -193,6 +214,7 @@ def _on_cpu() -> bool:
 REPAIRS = (
     drop_missing_registry_locations,
     keep_message_hub_in_plain_types,
+    write_local_files_whole,
     start_gloo_without_gpu,
     wrap_models_without_gpu,
 )

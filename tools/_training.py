@@ -108,6 +108,7 @@ def main(default_scope: str, tests: bool = False) -> None:
             )
         cfg = Config.fromfile(path)
         cfg.launcher = args.launcher
+        cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
         if tests:
             prepare(cfg, args.cfg_options)
             if absent := [path for path in args.checkpoints if not Path(path).is_file()]:
@@ -118,7 +119,6 @@ def main(default_scope: str, tests: bool = False) -> None:
                 )
         else:
             prepare(cfg, args.cfg_options, resume=args.resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
-        cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
         init_default_scope(cfg.get('default_scope', default_scope))
         if getattr(args, 'backbone', None):
             use_backbone(cfg, args.backbone)

@@ -9,6 +9,7 @@ from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from detco_mm.datasets.sampler import SeededIndex
 from detco_mm.registry import DATASETS
 
 #: Suffixes, in lower case, by which a file in the folder is taken for an image.
@@ -75,11 +76,15 @@ class ImageFolder(BaseDataset):
     def __getitem__(self, idx: int) -> dict:
         """Return item ``idx``, or another one drawn at random if it cannot be decoded.
 
+        An index of ResumableSampler seeds what is random about the item.
+
         Raises:
             RuntimeError: if none of ``max_refetch`` others can be decoded either.
         """
         if not self._fully_initialized:
             self.full_init()
+        if isinstance(idx, SeededIndex):
+            idx.seed_generators()
         tries = 1 + (0 if self.test_mode else self.max_refetch)
         for _ in range(tries):
             data = self.prepare_data(idx)

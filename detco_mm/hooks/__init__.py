@@ -3,5 +3,6 @@
 from .count_skipped import CountSkipped
 from .precise_bn import PreciseBN
 from .run_checks import RunChecks
+from .stop_on_signal import StopOnSignal
 
-__all__ = ['CountSkipped', 'PreciseBN', 'RunChecks']
+__all__ = ['CountSkipped', 'PreciseBN', 'RunChecks', 'StopOnSignal']

@@ -1,28 +1,18 @@
-"""A run that is killed and resumed ends as one that was left alone."""
+"""A run that is killed or stopped, and resumed, ends as one that was left alone: bit for bit, augmentation and all."""
 
 import json
+import random
+import re
+import signal
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.integration.small_run import CONFIG, command, photographs, start
 
-# Views without randomness, on one process that has nothing to shuffle: what is left is what a checkpoint must restore.
-PLAIN = [
-    'model.head.pairs=[g2g]',
-    *(
-        f'train_dataloader.dataset.pipeline.0.{setting}'
-        for setting in (
-            'global_scale=[1,1]',
-            'ratio=[1,1]',
-            'colour_jitter=None',
-            'grey_prob=0',
-            'blur=None',
-            'flip_prob=0',
-        )
-    ),
-]
+STEPS = 36  # 48 images in batches of 4, three epochs
 
 
 def losses(work_dir):
@@ -35,26 +25,127 @@ def losses(work_dir):
     return rows
 
 
-def test_killed_and_resumed_equals_uninterrupted(tmp_path):
-    images = photographs(tmp_path / 'images', 48)
-    options = [f'data.root={images}', *PLAIN]
-    whole, cut = tmp_path / 'whole', tmp_path / 'cut'
-    line = command('tools/train.py', CONFIG, '--work-dir', whole, options=options)
-    assert start(line, tmp_path / 'whole.log').wait(120) == 0, (tmp_path / 'whole.log').read_text()
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    return photographs(tmp_path_factory.mktemp('images'), 48)
 
-    line = command('tools/train.py', CONFIG, '--work-dir', cut, options=options)
-    run = start(line, tmp_path / 'cut.log')
-    for _ in range(1200):
-        if len(losses(cut)) >= 14:  # twelve steps an epoch: the first checkpoint is written, the second is not
-            break
-        time.sleep(0.05)
+
+def train(images, work_dir, *flags, options=(), **environment):
+    """Start training; two groups of images a step, so that there is something to shuffle."""
+    options = [f'data.root={images}', 'model.bn_splits=2', *options]
+    number = len(list(work_dir.parent.glob(f'{work_dir.name}-*.log')))
+    log = work_dir.parent / f'{work_dir.name}-{number}.log'
+    return start(command('tools/train.py', CONFIG, '--work-dir', work_dir, *flags, options=options), log, **environment)
+
+
+def output(work_dir):
+    """What the latest start wrote."""
+    return max(work_dir.parent.glob(f'{work_dir.name}-*.log'), key=lambda path: path.stat().st_mtime).read_text()
+
+
+@pytest.fixture(scope='module')
+def whole(images, tmp_path_factory):
+    """The work dir of a run that was left alone."""
+    folder = tmp_path_factory.mktemp('whole') / 'run'
+    assert train(images, folder).wait(180) == 0, output(folder)
+    assert len(losses(folder)) == STEPS
+    return folder
+
+
+def wait_for(run, work_dir, steps):
+    """Wait until a run has logged so many steps, or has ended."""
+    while run.poll() is None and len(losses(work_dir)) < steps:
+        time.sleep(0.02)
+
+
+def assert_same_run(one, other):
+    assert losses(one) == losses(other)
+    ends = [torch.load(folder / 'epoch_3.pth', weights_only=True)['state_dict'] for folder in (one, other)]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_killed_in_an_epoch_and_resumed_with_other_workers(images, whole, tmp_path):
+    cut = tmp_path / 'cut'
+    every_five = ['default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=5']
+    run = train(images, cut, options=every_five)
+    wait_for(run, cut, 18)
     run.kill()
     run.wait()
-    assert 14 <= len(losses(cut)) < 36
-    line = command('tools/train.py', CONFIG, '--work-dir', cut, '--resume', options=options)
-    assert start(line, tmp_path / 'resumed.log').wait(120) == 0, (tmp_path / 'resumed.log').read_text()
-    assert 'resumed epoch: 1' in (tmp_path / 'resumed.log').read_text()
+    assert 18 <= len(losses(cut)) < STEPS
+    # checkpoints at the end of epochs again, as in the run to compare with
+    workers = ['train_dataloader.num_workers=2']
+    assert train(images, cut, '--resume', options=workers).wait(180) == 0, output(cut)
+    assert int(re.search(r'resumed epoch: 1, iter: (\d+)', output(cut))[1]) in (15, 20)
+    assert_same_run(cut, whole)
 
-    assert losses(cut) == losses(whole)  # bit for bit
-    ends = [torch.load(folder / 'epoch_3.pth', weights_only=True)['state_dict'] for folder in (whole, cut)]
-    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+def test_asked_to_stop_it_leaves_a_checkpoint_and_goes_on_from_there(number, images, whole, tmp_path):
+    cut = tmp_path / 'cut'
+    run = train(images, cut)
+    wait_for(run, cut, 6)
+    run.send_signal(number)
+    assert run.wait(30) == 0, output(cut)
+    (made,) = cut.glob('*.pth')
+    step = int(made.stem.removeprefix('iter_'))
+    assert 6 <= step == max(losses(cut)) < 12
+    assert f'{number.name}: stopped after step {step}' in output(cut)
+    assert (cut / 'stopped_by_signal').read_text() == f'iter_{step}.pth\n'
+    moved = cut.rename(tmp_path / 'moved')  # a work dir is not bound to its place
+    assert train(images, moved, '--resume').wait(180) == 0, output(moved)
+    assert not (moved / 'stopped_by_signal').exists()
+    assert_same_run(moved, whole)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(images, whole, tmp_path):
+    cut = tmp_path / 'cut'
+    run = train(images, cut)
+    wait_for(run, cut, 26)
+    run.kill()
+    run.wait()
+    content = bytearray((cut / 'epoch_2.pth').read_bytes())
+    content[len(content) // 2] ^= 1  # one bit
+    (cut / 'epoch_2.pth').write_bytes(content)
+    assert train(images, cut, '--resume').wait(180) == 0, output(cut)
+    assert 'epoch_2.pth is damaged and not used' in output(cut) and 'resumed epoch: 1' in output(cut)
+    assert_same_run(cut, whole)
+
+
+def test_two_ranks(images, tmp_path):
+    folders = tmp_path / 'whole', tmp_path / 'cut'
+    options = [f'data.root={images}', 'train_cfg.max_epochs=2', 'param_scheduler.1.T_max=2']
+    lines = [
+        command('tools/dist_train.sh', CONFIG, '2', '--work-dir', folder, options=options) for folder in folders
+    ]  # fmt: skip
+    assert start(lines[0], tmp_path / 'whole.log', PORT='29611').wait(240) == 0, (tmp_path / 'whole.log').read_text()
+    run = start(lines[1], tmp_path / 'cut.log', PORT='29612')
+    wait_for(run, folders[1], 8)
+    for child in Path(f'/proc/{run.pid}/task/{run.pid}/children').read_text().split():
+        print(child)
+    run.kill()
+    run.wait()
+    at = lines[1].index('--work-dir')
+    lines[1].insert(at, '--resume')
+    assert start(lines[1], tmp_path / 'on.log', PORT='29613').wait(240) == 0, (tmp_path / 'on.log').read_text()
+    assert losses(folders[0]) == losses(folders[1])
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments(images, whole, tmp_path):
+    """Each start is killed at a random moment, checkpoints being written among them; nothing of an epoch is lost."""
+    cut, moments = tmp_path / 'cut', random.Random(0)
+    every_step = ['default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=1']
+    reached = 0
+    for _ in range(20):
+        run = train(images, cut, '--resume', options=every_step)
+        before = len(losses(cut))
+        wait_for(run, cut, before + 1)
+        time.sleep(moments.uniform(0, 0.15))
+        run.kill()
+        run.wait()
+        # the last step that was logged may not have reached the disk, the one before it must have
+        resumed = re.search(r'resumed epoch: \d+, iter: (\d+)', output(cut))
+        assert resumed is None or int(resumed[1]) >= reached - 1, output(cut)
+        reached = max(losses(cut), default=0)
+    assert train(images, cut, '--resume').wait(180) == 0, output(cut)
+    assert_same_run(cut, whole)

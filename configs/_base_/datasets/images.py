@@ -17,7 +17,7 @@ train_dataloader = dict(
     drop_last=True,
     # four tensors a batch, and not four an image, cross from the workers
     collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=True),
+    sampler=dict(type='detco_mm.ResumableSampler', shuffle=True),
     dataset=dict(
         type='detco_mm.ImageFolder',
         pipeline=train_pipeline,

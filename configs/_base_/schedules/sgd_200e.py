@@ -6,6 +6,6 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4, fused=True),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, T_max=max_epochs, convert_to_iter_based=True)]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs)
+train_cfg = dict(type='detco_mm.ResumableTrainLoop', max_epochs=max_epochs)
 # tools/train.py --auto-scale-lr: lr grows with the batch over all GPUs
 auto_scale_lr = dict(base_batch_size=256)

@@ -1,0 +1,81 @@
+"""StopOnSignal: a run that is asked to go leaves a checkpoint behind."""
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import tensor
+
+from detco_mm.files import write_whole
+from detco_mm.registry import HOOKS
+
+#: In the work dir of a run that was stopped by a signal, until it is resumed.
+MARKER = 'stopped_by_signal'
+
+
+@HOOKS.register_module()
+class StopOnSignal(Hook):
+    """After SIGTERM or SIGUSR1, finish the step on every rank, write ``iter_N.pth`` and end with exit code 0.
+
+    Slurm sends the former when a job is cancelled or pre-empted and, with ``--signal=USR1@120``, the latter 120 s
+    before its time is up. One rank that gets a signal is enough. Data workers inherit the handlers, and so live on
+    until the step is done when a signal goes to all processes of a job.
+
+    Args:
+        interval: steps from one time that the ranks agree to the next, which costs a small all-reduce. A single process
+            looks after each step.
+
+    Raises:
+        ValueError: if ``interval`` is below 1.
+    """
+
+    priority = 'LOWEST'  # the schedules have gone on by then
+
+    def __init__(self, interval: int = 5) -> None:
+        if interval < 1:
+            raise ValueError(f'interval={interval}: it is a number of steps, at least 1')
+        self.interval = interval
+        self._received = 0
+        self._previous: dict[int, Any] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Listen."""
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            self._previous[number] = signal.signal(number, self._note)
+        if is_main_process():
+            Path(runner.work_dir, MARKER).unlink(missing_ok=True)
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Stop if any rank was asked to."""
+        received = tensor(self._received)
+        if runner.world_size > 1:
+            if not self.every_n_train_iters(runner, self.interval):
+                return
+            all_reduce(received, 'max')
+        # not between the micro-batches of one optimizer step, whose gradients and keys no checkpoint holds
+        if not received or not runner.optim_wrapper.should_update():
+            return
+        step = runner.iter + 1
+        name = f'iter_{step}.pth'
+        meta = dict(epoch=runner.epoch, iter=step)
+        runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
+        if is_main_process():
+            write_whole(Path(runner.work_dir, MARKER), f'{name}\n')
+        runner.logger.warning(
+            f'{signal.Signals(int(received)).name}: stopped after step {step}, which is in '
+            f'{os.path.join(runner.work_dir, name)}; --resume goes on from there'
+        )
+        runner.train_loop.stop_training = True
+
+    def after_train(self, runner: Runner) -> None:
+        """Listen no more."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._received = number

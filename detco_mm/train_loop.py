@@ -1,0 +1,47 @@
+"""ResumableTrainLoop: epochs that go on where they were stopped, bit for bit."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.runner import EpochBasedTrainLoop
+
+from detco_mm.registry import LOOPS
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """MMEngine's EpochBasedTrainLoop, resumed in the middle of an epoch; arguments as there.
+
+    It needs detco_mm.ResumableSampler. A checkpoint says which epoch it is from, at which step that began and how long
+    it is; where the length is another now (another batch or number of GPUs), the epoch starts anew. What a step draws
+    at random comes from (seed, step, rank). A hook that sets ``stop_training`` ends the epoch after the step.
+    """
+
+    def run_epoch(self) -> None:
+        """Go through the rest of an epoch."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        done = self._batches_done()
+        self.dataloader.sampler.resume(self.runner.seed, done * self.dataloader.batch_size)
+        for index, batch in enumerate(self.dataloader, start=done):
+            self.run_iter(index, batch)
+            if self.stop_training:
+                return
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
+        """Take one step."""
+        seed = np.random.SeedSequence((self.runner.seed, self._iter, get_rank())).generate_state(1)[0]
+        torch.manual_seed(int(seed))
+        super().run_iter(idx, data_batch)
+
+    def _batches_done(self) -> int:
+        """How many batches of this epoch a resumed run has behind it; notes for checkpoints where the epoch began."""
+        hub, length = self.runner.message_hub, len(self.dataloader)
+        if (hub.get_info('epoch_number'), hub.get_info('epoch_length')) == (self._epoch, length):
+            return self._iter - hub.get_info('epoch_start')
+        hub.update_info_dict(dict(epoch_number=self._epoch, epoch_start=self._iter, epoch_length=length))
+        return 0
