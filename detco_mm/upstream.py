@@ -160,6 +160,27 @@ def write_local_files_whole() -> bool:
     return _replace(LocalBackend, 'put', make)
 
 
+def keep_code_out_of_checkpoints() -> bool:
+    """Do not run the configuration that a checkpoint carries.
+
+    Symptom: ``Runner.resume`` executes the text under ``meta.config`` of a checkpoint as a Python config, however
+    safely the file itself was loaded. MMEngine itself writes ``meta.cfg``, which nothing executes.
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/runner/runner.py (resume)
+    Condition: always.
+    """
+
+    def make(original: Callable) -> Callable:
+        def load_checkpoint(self: Runner, *args: Any, **kwargs: Any) -> Any:
+            checkpoint = original(self, *args, **kwargs)
+            if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
+                checkpoint['meta'].pop('config', None)
+            return checkpoint
+
+        return load_checkpoint
+
+    return _replace(Runner, 'load_checkpoint', make)
+
+
 def start_gloo_without_gpu() -> bool:
     """Start a gloo process group where there is no GPU.
 
@@ -215,6 +236,7 @@ REPAIRS = (
     drop_missing_registry_locations,
     keep_message_hub_in_plain_types,
     write_local_files_whole,
+    keep_code_out_of_checkpoints,
     start_gloo_without_gpu,
     wrap_models_without_gpu,
 )

@@ -4,10 +4,15 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
+    checkpoint=dict(type='detco_mm.SafeCheckpoint', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='detco_mm.RunChecks'), dict(type='detco_mm.CountSkipped'), dict(type='detco_mm.StopOnSignal')]
+custom_hooks = [
+    dict(type='detco_mm.RunChecks'),
+    dict(type='detco_mm.CountSkipped'),
+    dict(type='detco_mm.StopOnSignal'),
+    dict(type='detco_mm.Watchdog'),
+]
 
 env_cfg = dict(
     cudnn_benchmark=True,

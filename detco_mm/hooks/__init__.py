@@ -3,6 +3,8 @@
 from .count_skipped import CountSkipped
 from .precise_bn import PreciseBN
 from .run_checks import RunChecks
+from .safe_checkpoint import SafeCheckpoint
 from .stop_on_signal import StopOnSignal
+from .watchdog import Watchdog
 
-__all__ = ['CountSkipped', 'PreciseBN', 'RunChecks', 'StopOnSignal']
+__all__ = ['CountSkipped', 'PreciseBN', 'RunChecks', 'SafeCheckpoint', 'StopOnSignal', 'Watchdog']
