@@ -22,6 +22,7 @@ from mmengine.registry import Registry
 from mmengine.runner import Runner
 from packaging.version import Version
 
+from .checkpoints import seal
 from .files import write_whole
 
 # Distributions, the versions that work together, and why the upper ends are where they are: MMSelfSup 1.0.0 asserts
@@ -144,16 +145,17 @@ def _plain(value: Any) -> Any:
 
 
 def write_local_files_whole() -> bool:
-    """Write checkpoints to a temporary file that takes their name once it is on the disk.
+    """Write checkpoints to a temporary file that takes their name once it is on the disk, with a checksum in it.
 
-    Symptom: a run that is killed while it writes a checkpoint leaves half of it, under the name of the whole.
+    Symptom: a run that is killed while it writes a checkpoint leaves half of it, under the name of the whole; and
+    nobody notices bits that change on the disk.
     Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/fileio/backends/local_backend.py (put)
     Condition: always.
     """
 
     def make(original: Callable) -> Callable:
         def put(self: LocalBackend, obj: bytes, filepath: str | Path) -> None:
-            write_whole(filepath, obj)
+            write_whole(filepath, seal(obj))
 
         return put
 

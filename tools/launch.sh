@@ -14,11 +14,12 @@ python=${PYTHON:-$([ -x "$here/../.venv/bin/python" ] && echo "$here/../.venv/bi
 # On CPU processes must share the cores; on GPUs this only bounds the threads of the data pipeline.
 cores=$(nproc)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores / processes > 0 ? cores / processes : 1))}
+meeting=("--node_rank=${NODE_RANK:-0}" "--master_addr=${MASTER_ADDR:-127.0.0.1}" "--master_port=${PORT:-29500}")
+# With fixed ranks and port, processes that are started again are given the addresses of those that have gone.
+[ "${MAX_RESTARTS:-0}" = 0 ] ||
+    meeting=("--max_restarts=$MAX_RESTARTS" --rdzv_backend=c10d "--rdzv_endpoint=${MASTER_ADDR:-127.0.0.1}:${PORT:-29500}")
 "$python" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
-    --max_restarts="${MAX_RESTARTS:-0}" \
-    --nproc_per_node="$processes" "$@" --launcher pytorch &
+    --nnodes="${NNODES:-1}" "${meeting[@]}" --nproc_per_node="$processes" "$@" --launcher pytorch &
 torchrun=$!
 
 # torchrun takes a signal for a failure and gives its processes 30 s. So those get it from here, end by themselves once

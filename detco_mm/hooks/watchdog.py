@@ -48,8 +48,10 @@ class Watchdog(Hook):
         self.timeout = timeout
         self.interval = interval
         self._progress = (0, 'starting')
+        self._answers: list[list[str]] = []  # for each rank: signs of life, progress, where that is, host
+        self._asked = 0.0
         self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def before_train(self, runner: Runner) -> None:
         """Start watching."""
@@ -57,8 +59,13 @@ class Watchdog(Hook):
             return
         store = self._connect()
         self._ended.clear()
-        self._thread = threading.Thread(target=self._watch, args=(store, runner), daemon=True, name='watchdog')
-        self._thread.start()
+        self._ask(store)
+        self._threads = [
+            threading.Thread(target=self._report, args=(store,), daemon=True, name='watchdog-report'),
+            threading.Thread(target=self._judge, args=(runner,), daemon=True, name='watchdog-judge'),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Note that a batch has come."""
@@ -70,10 +77,11 @@ class Watchdog(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Watch no more, once all ranks are here."""
-        if self._thread is not None:
-            torch_dist.barrier()  # rank 0, which keeps the store, does not leave before the others
+        if self._threads:
             self._ended.set()
-            self._thread.join()
+            for thread in self._threads:
+                thread.join()
+            torch_dist.barrier()  # rank 0, which keeps the store, does not leave before the others have asked it last
 
     def _connect(self) -> TCPStore:
         """Open a store on rank 0; this one, other than the process group's, may be asked from a thread."""
@@ -88,46 +96,53 @@ class Watchdog(Hook):
         broadcast_object_list(port)
         store = store or open_store(port[0])
         store.set(str(get_rank()), f'0|0|starting|{socket.gethostname()}')
-        torch_dist.barrier()
+        torch_dist.barrier()  # all have written before one reads
         return store
 
-    def _watch(self, store: TCPStore, runner: Runner) -> None:
-        rank, world, host = get_rank(), get_world_size(), socket.gethostname()
-        names = [str(other) for other in range(world)]
-        moved = time.monotonic()
-        seen: dict[str, str] = {}
-        alive = dict.fromkeys(names, moved)
-        furthest = 0
-        beat = 0
+    def _report(self, store: TCPStore) -> None:
+        """Leave signs of life and collect those of all ranks, in a thread of its own: it waits if rank 0 is stopped."""
+        host, beat = socket.gethostname(), 0
         while not self._ended.wait(self.interval):
             beat += 1
             progress, where = self._progress
             try:
-                store.set(str(rank), f'{beat}|{progress}|{where}|{host}')
-                said = dict(zip(names, (value.decode() for value in store.multi_get(names)), strict=True))
-            except RuntimeError as error:  # rank 0 is gone or stopped, and its store with it
-                reason = f'rank 0, where the ranks leave their signs of life, does not answer ({error})'
-                self._give_up(runner, reason.partition('\n')[0])
-                return
+                store.set(str(get_rank()), f'{beat}|{progress}|{where}|{host}')
+                self._ask(store)
+            except RuntimeError:
+                return  # rank 0 is gone, and its store with it
+
+    def _ask(self, store: TCPStore) -> None:
+        answers = store.multi_get([str(rank) for rank in range(get_world_size())])
+        self._answers = [answer.decode().split('|') for answer in answers]
+        self._asked = time.monotonic()
+
+    def _judge(self, runner: Runner) -> None:
+        """Look at what :meth:`_report` has collected, and end this rank where it tells of a failure."""
+        seen: list[list[str]] = self._answers
+        moved = time.monotonic()
+        alive = [moved] * get_world_size()
+        while not self._ended.wait(self.interval):
             now = time.monotonic()
-            alive.update({name: now for name in names if said[name] != seen.get(name)})
-            seen = said
-            notes = {name: value.split('|') for name, value in said.items()}
-            if (total := sum(int(note[1]) for note in notes.values())) > furthest:
-                furthest, moved = total, now
-            if silent := [name for name in names if now - alive[name] > self.timeout]:
+            answers = self._answers
+            progress = [int(answer[1]) for answer in answers]
+            alive = [now if new != old else last for new, old, last in zip(answers, seen, alive, strict=True)]
+            if progress != [int(answer[1]) for answer in seen]:
+                moved = now
+            seen = answers
+            if now - self._asked > self.timeout:
+                ranks, what = [0], 'keeps the signs of life and has not answered'
+            elif min(alive) < now - self.timeout:
+                ranks = [rank for rank, last in enumerate(alive) if last < now - self.timeout]
                 what = 'has given no sign of life'
             elif now - moved > self.timeout:
-                least = min(int(note[1]) for note in notes.values())
-                silent, what = [name for name in names if int(notes[name][1]) == least], 'has come no further'
+                ranks = [rank for rank, steps in enumerate(progress) if steps == min(progress)]
+                what = 'has come no further'
             else:
                 continue
-            named = '; '.join(f'rank {name} on {notes[name][3]} ({notes[name][2]})' for name in silent)
+            named = '; '.join(f'rank {rank} on {answers[rank][3]} ({answers[rank][2]})' for rank in ranks)
             self._give_up(runner, f'{named} {what} for {self.timeout:g} s')
 
     def _give_up(self, runner: Runner, reason: str) -> None:
-        if self._ended.is_set():
-            return
         message = (
             f'watchdog of rank {get_rank()}: {reason}. This rank ends; --resume goes on from the last checkpoint. If '
             "nothing was wrong but slow, raise the hook's timeout"
