@@ -15,9 +15,12 @@ python=${PYTHON:-$([ -x "$here/../.venv/bin/python" ] && echo "$here/../.venv/bi
 cores=$(nproc)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores / processes > 0 ? cores / processes : 1))}
 meeting=("--node_rank=${NODE_RANK:-0}" "--master_addr=${MASTER_ADDR:-127.0.0.1}" "--master_port=${PORT:-29500}")
-# With fixed ranks and port, processes that are started again are given the addresses of those that have gone.
-[ "${MAX_RESTARTS:-0}" = 0 ] ||
+if [ "${MAX_RESTARTS:-0}" != 0 ]; then
     meeting=("--max_restarts=$MAX_RESTARTS" --rdzv_backend=c10d "--rdzv_endpoint=${MASTER_ADDR:-127.0.0.1}:${PORT:-29500}")
+    # Else processes that are started again may be given the addresses of those that have gone:
+    # https://github.com/pytorch/pytorch/issues/135712
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+fi
 "$python" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" "${meeting[@]}" --nproc_per_node="$processes" "$@" --launcher pytorch &
 torchrun=$!
