@@ -7,6 +7,8 @@ applies, and it returns whether it did. All may be called again without effect.
 
 import functools
 import importlib.util
+import os
+import subprocess
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -128,6 +130,27 @@ def keep_message_hub_in_plain_types() -> bool:
     return _replace(MessageHub, 'load_state_dict', make_load) or saves
 
 
+def keep_short_histories() -> bool:
+    """Keep the last 10,000 values of each logged scalar, not the last million.
+
+    Symptom: a run slows down as it gets on, and its checkpoints grow. Each step copies the history of each scalar
+    (``np.append``): for DetCo's 26, 0.2 ms a step at 10,000 values and 44 ms at a million, where 200 epochs of ImageNet
+    end. The log averages over ten steps, and over an epoch of 5,004 at most.
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/logging/history_buffer.py (update)
+    Condition: always.
+    """
+
+    def make(original: Callable) -> Callable:
+        def __init__(
+            self: HistoryBuffer, log_history: Any = (), count_history: Any = (), max_length: int = 10_000
+        ) -> None:
+            original(self, list(log_history), list(count_history), max_length)
+
+        return __init__
+
+    return _replace(HistoryBuffer, '__init__', make)
+
+
 def _plain(value: Any) -> Any:
     """Replace HistoryBuffers by the arguments that build them, NumPy's numbers by Python's."""
     if isinstance(value, HistoryBuffer):
@@ -186,9 +209,9 @@ def keep_code_out_of_checkpoints() -> bool:
 def start_gloo_without_gpu() -> bool:
     """Start a gloo process group where there is no GPU.
 
-    Symptom: ``Found no NVIDIA driver`` from ``init_dist`` with ``--launcher pytorch`` on a CPU machine, whatever the
-    backend, for MMEngine calls ``torch.cuda.set_device`` first.
-    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/dist/utils.py (_init_dist_pytorch)
+    Symptom: ``Found no NVIDIA driver`` from ``init_dist`` with ``--launcher pytorch`` or ``slurm`` on a CPU machine,
+    whatever the backend, for MMEngine calls ``torch.cuda.set_device`` first.
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/dist/utils.py (_init_dist_pytorch, _slurm)
     Condition: ``torch.cuda.is_available()`` is False and no other accelerator of MMEngine's is there.
     """
 
@@ -201,7 +224,22 @@ def start_gloo_without_gpu() -> bool:
 
         return _init_dist_pytorch
 
-    return _replace(dist_utils, '_init_dist_pytorch', make)
+    def make_slurm(original: Callable) -> Callable:
+        def _init_dist_slurm(backend: str, port: int | None = None, init_backend: str = 'torch', **kwargs: Any) -> None:
+            if not _on_cpu():
+                original(backend, port, init_backend, **kwargs)
+                return
+            names = subprocess.check_output(['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']], text=True)
+            os.environ.setdefault('MASTER_ADDR', names.split()[0])
+            os.environ.setdefault('MASTER_PORT', str(port or 29500))
+            for name, slurms in (('WORLD_SIZE', 'NTASKS'), ('RANK', 'PROCID'), ('LOCAL_RANK', 'LOCALID')):
+                os.environ[name] = os.environ[f'SLURM_{slurms}']
+            torch_dist.init_process_group(backend='gloo', **kwargs)
+
+        return _init_dist_slurm
+
+    starts = _replace(dist_utils, '_init_dist_pytorch', make)
+    return _replace(dist_utils, '_init_dist_slurm', make_slurm) or starts
 
 
 def wrap_models_without_gpu() -> bool:
@@ -237,6 +275,7 @@ def _on_cpu() -> bool:
 REPAIRS = (
     drop_missing_registry_locations,
     keep_message_hub_in_plain_types,
+    keep_short_histories,
     write_local_files_whole,
     keep_code_out_of_checkpoints,
     start_gloo_without_gpu,

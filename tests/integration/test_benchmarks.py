@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.small_run import NARROW, photographs
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -52,3 +54,13 @@ def test_step(tmp_path):
     figures = run('step', *small, out=tmp_path / 'step.json')
     assert len(figures['sides']) == 5 and all(side['images_per_second'] > 0 for side in figures['sides'].values())
     assert figures['state_bytes']['per_patch'] < figures['state_bytes']['compact'] < figures['state_bytes']['joint']
+
+
+def test_soak(tmp_path):
+    images = photographs(tmp_path / 'images', 16)
+    narrow = [option for option in NARROW if 'epochs' not in option and 'logger' not in option]
+    flags = ['--minutes', '0.2', '--interval', '0.5', '--out', tmp_path / 'soak.png', f'data.root={images}', *narrow]
+    figures = run('soak', *flags, out=tmp_path / 'soak.json')
+    assert figures['exit_code'] == 0 and (tmp_path / 'soak.png').read_bytes().startswith(b'\x89PNG')
+    assert len(figures['looks']) > 5 and all(look['main'] > 100 and look['files'] > 3 for look in figures['looks'])
+    assert figures['looks'][-1]['rate'] > 0
