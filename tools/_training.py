@@ -19,6 +19,7 @@ from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
 from detco_mm.files import write_whole
+from detco_mm.hooks import NonFiniteError
 from detco_mm.run_config import prepare, use_backbone
 from detco_mm.visualization.report import evaluation_table, text_table
 
@@ -131,6 +132,13 @@ def main(default_scope: str, tests: bool = False) -> None:
             # Left to the interpreter's exit, gloo's threads end some processes with SIGABRT after all work is done.
             torch_dist.barrier()
             torch_dist.destroy_process_group()
+    except NonFiniteError:
+        # Every rank gets here, and the first one has logged the one message: no traceback of each buries it.
+        if os.environ.get('DETCO_TRACEBACK'):
+            raise
+        if torch_dist.is_initialized():
+            torch_dist.destroy_process_group()
+        sys.exit(1)
     except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
         # What a user can mend: one message. Anything else is a bug and keeps its stack trace.
         if os.environ.get('DETCO_TRACEBACK'):

@@ -7,7 +7,13 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='detco_mm.RunChecks'), dict(type='detco_mm.CountSkipped'), dict(type='detco_mm.StopOnSignal')]
+custom_hooks = [
+    dict(type='detco_mm.RunChecks'),
+    dict(type='detco_mm.CountSkipped'),
+    dict(type='detco_mm.StopOnSignal'),
+    dict(type='detco_mm.StopOnNonFinite'),
+    dict(type='detco_mm.WatchContrast'),
+]
 
 env_cfg = dict(
     cudnn_benchmark=True,
