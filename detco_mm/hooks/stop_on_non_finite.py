@@ -133,7 +133,9 @@ class StopOnNonFinite(Hook):
         bad = non_finite(list(tensors.values())).tolist()
         if any(bad):
             names = [name for name, is_bad in zip(tensors, bad, strict=True) if is_bad]
-            self._stop(runner, f'weights or statistics are no longer finite, and are not saved: {_some(names)}')
+            what = f'weights or statistics are no longer finite, and are not saved: {_some(names)}'
+            # between batches whose gradients accumulate, the losses may know more
+            self._stop(runner, '. '.join([what, *self._complaints()]))
 
     def _keep(self, model: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
         """Keep what a message would need; nothing is waited for."""
@@ -155,7 +157,7 @@ class StopOnNonFinite(Hook):
         bad = non_finite([weight.grad for weight in weights]) if found is None else found.bool()
         if not bad.any():
             self._forwards.clear()
-            if self.max_skips:
+            if self._statistics:
                 torch._foreach_copy_(self._good_statistics, self._statistics)
             return
         names = []
@@ -169,7 +171,7 @@ class StopOnNonFinite(Hook):
 
     def _judge(self, runner: Runner, names: list[str]) -> None:
         """Say what is wrong with a step, and go on or stop; all ranks come here together, as they share gradients."""
-        own = [complaint for forward in self._forwards if (complaint := forward.complaint())]
+        own = self._complaints()
         self._forwards.clear()
         ranks = [(rank, '; '.join(told)) for rank, told in enumerate(all_gather_object(own)) if told]
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
@@ -193,6 +195,9 @@ class StopOnNonFinite(Hook):
         runner.logger.warning(
             f'step {runner.iter + 1} is skipped, {skipped} of at most {self.max_skips}, and changes no weight: {what}'
         )
+
+    def _complaints(self) -> list[str]:
+        return [complaint for forward in self._forwards if (complaint := forward.complaint())]
 
     def _stop(self, runner: Runner, what: str) -> None:
         message = f'stopped at step {runner.iter + 1}: {what}. {MEND}'

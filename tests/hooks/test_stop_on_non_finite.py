@@ -1,0 +1,295 @@
+"""Numbers that are not finite are stopped before weights, queues and checkpoints."""
+
+import json
+import math
+import re
+from ast import literal_eval
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.runner import Runner
+from torch import nn
+
+from detco_mm.hooks import NonFiniteError, StopOnNonFinite
+from detco_mm.run_config import prepare
+from tests.integration import broken_images  # noqa: F401  (registers the transform)
+from tests.integration.small_run import CONFIG, NARROW, command, photographs, start
+
+STEPS = 6  # two epochs of 12 images in batches of 4, in the order of their names
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    return photographs(tmp_path_factory.mktemp('images'), 12)
+
+
+SGD = {'optim_wrapper.optimizer': dict(type='SGD', lr=0.03, momentum=0.9, fused=True, _delete_=True)}
+
+
+def build(images, work_dir, broken=(), max_skips=0, **options):
+    """A narrow run that keeps the checkpoint of each step."""
+    cfg = Config.fromfile(CONFIG)
+    narrow = {name: literal_eval(value) for name, value in (text.split('=') for text in NARROW)}
+    cfg.work_dir = str(work_dir)
+    cfg.merge_from_dict({**narrow, 'data.root': str(images), 'train_cfg.max_epochs': 2})
+    cfg.train_dataloader.dataset.pipeline.append(dict(type='detco_mm.BreakImages', names=list(broken)))
+    cfg.train_dataloader.sampler.shuffle = False
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=1)
+    cfg.param_scheduler = None
+    cfg.custom_hooks = [dict(type='detco_mm.StopOnNonFinite', max_skips=max_skips)]
+    cfg.experiment_name = f'{work_dir}-{options.get("resume")}'  # MMEngine keeps a Runner's logger under its name
+    prepare(cfg, {k: v for k, v in options.items() if k != 'resume'}, resume=options.get('resume'))
+    return Runner.from_cfg(cfg)
+
+
+def log(work_dir):
+    return ''.join(path.read_text() for path in sorted(Path(work_dir).glob('*/*.log')))
+
+
+def saved(work_dir, step):
+    return torch.load(work_dir / f'iter_{step}.pth', weights_only=True)
+
+
+def steps_saved(work_dir):
+    return sorted(int(path.stem.removeprefix('iter_')) for path in work_dir.glob('iter_*.pth'))
+
+
+def weights(state):
+    """What the optimizer changes."""
+    return {k: v for k, v in state.items() if not re.search('^key_encoder|^queue|running|num_batches', k)}
+
+
+def statistics(state):
+    """BN's running means and variances, of both encoders."""
+    return {k: v for k, v in state.items() if 'running' in k}
+
+
+def momentum(optimizer):
+    return {f'{i}.{k}': v for i, entry in optimizer['state'].items() for k, v in entry.items() if k != 'step'}
+
+
+def assert_same(one, other):
+    assert one and one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def assert_finite(tensors):
+    assert all(tensor.isfinite().all() for tensor in tensors.values() if tensor.is_floating_point())
+
+
+def stop(runner):
+    with pytest.raises(NonFiniteError) as caught:
+        runner.train()
+    return str(caught.value)
+
+
+def test_a_broken_image_stops_the_run_with_step_pairs_stages_and_path(images, tmp_path):
+    runner = build(images, tmp_path / 'run', broken=['09.jpg'])
+    message = stop(runner)
+    assert 'step 3: the loss is not finite' in message and 'Rank 0, 12 of 12 losses' in message
+    for pair in ('g2g', 'l2l', 'l2g'):
+        assert all(f'loss_{pair}_{stage} nan' in message for stage in ('res2', 'res3', 'res4', 'res5'))
+    assert f'non-finite pixels in {images}/09.jpg, one of 4 images' in message  # and no other of its batch
+    assert '08.jpg' not in message and 'max_skips' in message
+    assert log(tmp_path / 'run').count(message) == 1
+
+
+def test_nothing_of_the_bad_step_is_in_weights_momentum_queue_or_checkpoints(images, tmp_path):
+    runner = build(images, tmp_path, broken=['09.jpg'])
+    stop(runner)
+    assert steps_saved(tmp_path) == [1, 2]
+    before, state = saved(tmp_path, 2), runner.model.state_dict()
+    assert_same(weights(state), weights(before['state_dict']))
+    assert_same(momentum(runner.optim_wrapper.state_dict()), momentum(before['optimizer']))
+    assert torch.equal(state['queue.keys'], before['state_dict']['queue.keys'])
+    assert_finite({k: v for k, v in state.items() if 'running' not in k})
+
+
+@pytest.mark.parametrize('accumulated', [1, 3])
+def test_with_its_image_mended_a_stopped_run_ends_like_one_that_never_stopped(images, tmp_path, accumulated):
+    options = {'optim_wrapper.accumulative_counts': accumulated, 'model.queue_len': 12}
+    options['default_hooks.checkpoint.interval'] = accumulated
+    build(images, tmp_path / 'whole', **options).train()
+    message = stop(build(images, tmp_path / 'cut', broken=['05.jpg'], **options))
+    # found before the step, which is of the first three batches where they accumulate
+    assert f'step {3 if accumulated == 3 else 2}' in message and f'{images}/05.jpg' in message
+    build(images, tmp_path / 'cut', resume='auto', **options).train()
+    ends = [saved(tmp_path / run, STEPS) for run in ('whole', 'cut')]
+    assert_same(ends[0]['state_dict'], ends[1]['state_dict'])
+    assert_same(momentum(ends[0]['optimizer']), momentum(ends[1]['optimizer']))
+
+
+def test_statistics_that_went_bad_between_accumulated_batches_are_not_saved(images, tmp_path):
+    options = {'optim_wrapper.accumulative_counts': 3, 'model.queue_len': 12}
+    message = stop(build(images, tmp_path, broken=['05.jpg'], **options))
+    assert re.search(f'step 2: .* not saved: backbone.bn1.running_mean.*non-finite pixels in {images}/05.jpg', message)
+    assert steps_saved(tmp_path) == [1]
+
+
+def test_the_hook_changes_nothing_in_a_healthy_run(images, tmp_path):
+    build(images, tmp_path / 'with', max_skips=2).train()
+    without = build(images, tmp_path / 'without')
+    without._hooks = [hook for hook in without._hooks if not isinstance(hook, StopOnNonFinite)]
+    without.train()
+    ends = [saved(tmp_path / run, STEPS) for run in ('with', 'without')]
+    assert_same(ends[0]['state_dict'], ends[1]['state_dict'])
+    assert_same(momentum(ends[0]['optimizer']), momentum(ends[1]['optimizer']))
+
+
+@pytest.mark.parametrize('options', [{}, SGD], ids=['AdamW', 'SGD'])
+def test_two_skipped_steps_leave_all_but_the_average_as_it_was_and_the_run_goes_on(images, tmp_path, options):
+    runner = build(images, tmp_path, broken=['05.jpg'], max_skips=2, **options)  # in steps 2 and 5
+    runner.train()
+    assert steps_saved(tmp_path) == list(range(1, STEPS + 1))
+    states = {step: saved(tmp_path, step) for step in range(1, STEPS + 1)}
+    for step in range(2, STEPS + 1):
+        before, after = states[step - 1]['state_dict'], states[step]['state_dict']
+        assert_finite(after)
+        if step in (2, 5):
+            assert_same(weights(before), weights(after))
+            assert_same(statistics(before), statistics(after))
+            assert_same(momentum(states[step - 1]['optimizer']), momentum(states[step]['optimizer']))
+            assert torch.equal(before['queue.keys'], after['queue.keys'])
+            # the key encoder has followed the weights by one step more
+            name = 'backbone.conv1.weight'
+            follows = before[f'key_encoder.{name}'].lerp(before[name], 1 - 0.996)
+            assert torch.equal(after[f'key_encoder.{name}'], follows)
+        else:
+            assert not torch.equal(before['backbone.conv1.weight'], after['backbone.conv1.weight'])
+            assert not torch.equal(before['backbone.bn1.running_mean'], after['backbone.bn1.running_mean'])
+    written = log(tmp_path)
+    assert 'step 2 is skipped, 1 of at most 2' in written and 'step 5 is skipped, 2 of at most 2' in written
+
+
+def test_one_more_than_may_be_skipped_stops_and_those_before_a_resumption_count(images, tmp_path):
+    message = stop(build(images, tmp_path, broken=['00.jpg', '05.jpg', '09.jpg'], max_skips=2))
+    assert 'step 3' in message and '2 such steps were skipped before' in message
+    assert steps_saved(tmp_path) == [1, 2]
+    assert 'step 3' in stop(build(images, tmp_path, broken=['09.jpg'], max_skips=2, resume='auto'))
+
+
+def test_a_learning_rate_beyond_all_bounds_is_stopped_at_the_first_loss_that_it_breaks(images, tmp_path):
+    runner = build(images, tmp_path, **{'optim_wrapper.optimizer.lr': 1e30})
+    message = stop(runner)
+    assert 'step 2: the loss is not finite' in message
+    assert f'images of the batch: {images}/04.jpg, {images}/05.jpg, {images}/06.jpg, {images}/07.jpg' in message
+    assert steps_saved(tmp_path) == [1]
+    assert_finite(weights(runner.model.state_dict()))
+    assert_finite({'queue': runner.model.queue.keys})
+
+
+def test_weights_that_an_update_drives_out_of_float32_are_not_saved(images, tmp_path):
+    message = stop(build(images, tmp_path, **SGD, **{'optim_wrapper.optimizer.lr': 1e300}))
+    assert re.search(r'step 1: weights or statistics are no longer finite, and are not saved: .*backbone\.', message)
+    assert steps_saved(tmp_path) == []
+
+
+def test_the_command_ends_with_one_message_and_no_traceback(images, tmp_path):
+    config = tmp_path / 'broken.py'
+    config.write_text(
+        f"_base_ = '{Path(CONFIG).resolve()}'\n"
+        "custom_imports = dict(imports=['tests.integration.broken_images'])\n"
+        "train_dataloader = dict(sampler=dict(shuffle=False))\n"
+    )
+    add = 'train_dataloader.dataset.pipeline.2.names=[09.jpg]'
+    options = [f'data.root={images}', 'train_dataloader.dataset.pipeline.2.type=detco_mm.BreakImages', add]
+    pytest.skip('below')
+
+
+class Squares(BaseModel):
+    """A model of one weight, whose loss is finite and whose gradient may not be."""
+
+    def __init__(self, broken_at=(), value=math.nan):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(2))
+        self.steps, self.broken_at, self.value = 0, broken_at, value
+
+    def forward(self, inputs, mode):
+        self.steps += 1
+        loss = self.scale.sum() * 10
+        if self.steps in self.broken_at:
+            # sqrt has an infinite slope at 0, and infinity times 0 is no number
+            loss = loss + (self.scale * 0).sqrt().sum() if self.value == 'gradient' else loss * self.value
+        return dict(loss=loss)
+
+
+class ScaledOnCPU(AmpOptimWrapper):
+    """MMEngine's wrapper with PyTorch's scaler, without MMEngine's demand for a GPU."""
+
+    def __init__(self, init_scale, **kwargs):
+        OptimWrapper.__init__(self, **kwargs)
+        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=init_scale)
+        self._scale_update_param = None
+
+    optim_context = OptimWrapper.optim_context
+
+
+OPTIM_WRAPPERS.register_module(module=ScaledOnCPU, force=True)
+
+
+def one_weight(tmp_path, model, steps, max_skips=0, **wrapper):
+    optimizer = dict(type='SGD', lr=0.125, momentum=0.5, **wrapper.pop('optimizer', {}))
+    return Runner(
+        model,
+        str(tmp_path),
+        train_dataloader=dict(
+            dataset=[dict(inputs=torch.zeros(1))] * steps,
+            batch_size=1,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+        ),
+        train_cfg=dict(by_epoch=False, max_iters=steps),
+        optim_wrapper=dict(optimizer=optimizer, **wrapper),
+        custom_hooks=[StopOnNonFinite(max_skips)],
+        default_hooks=dict(checkpoint=None),
+        experiment_name=str(tmp_path),
+    )
+
+
+def test_where_all_losses_are_finite_the_weights_are_named_whose_gradients_are_not(tmp_path):
+    runner = one_weight(tmp_path, Squares(broken_at=[2], value='gradient'), 3)
+    assert 'step 2: all losses are finite, but 1 of 1 gradients are not: scale' in stop(runner)
+    assert runner.model.scale.tolist() == [-0.25, -0.25]  # 1 - 0.125 * 10
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_overflows_of_the_loss_scale_are_left_to_its_scaler(tmp_path, fused):
+    model = Squares()
+    # gradients of 10 overflow at scales of 2^127, 2^126 and 2^125, and not at 2^124
+    runner = one_weight(tmp_path, model, 5, type='ScaledOnCPU', init_scale=2.0**127, optimizer=dict(fused=fused))
+    runner.train()
+    assert runner.optim_wrapper.loss_scaler.get_scale() == 2.0**124
+    # two steps: momentum 10, then 15
+    assert model.scale.tolist() == [1 - 0.125 * 25] * 2
+    assert runner.optim_wrapper.optimizer.state[model.scale]['momentum_buffer'].tolist() == [15, 15]
+    assert 'skipped' not in log(tmp_path)
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_a_loss_that_is_not_finite_is_not_taken_for_an_overflow_of_its_scale(tmp_path, fused):
+    options = dict(type='ScaledOnCPU', init_scale=4.0, optimizer=dict(fused=fused))
+    message = stop(one_weight(tmp_path / 'stops', Squares(broken_at=[2]), 3, **options))
+    assert 'step 2: the loss is not finite' in message
+    model = Squares(broken_at=[2])
+    one_weight(tmp_path / 'skips', model, 3, max_skips=1, **options).train()
+    assert model.scale.tolist() == [1 - 0.125 * 25] * 2
+    assert 'step 2 is skipped' in log(tmp_path / 'skips')
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_gradients_that_no_scale_makes_finite_stop_the_run_at_a_scale_of_one(tmp_path, fused):
+    model = Squares(broken_at=range(100), value='gradient')
+    options = dict(type='ScaledOnCPU', init_scale=4.0, optimizer=dict(fused=fused))
+    message = stop(one_weight(tmp_path, model, 10, **options))
+    assert 'loss scale' in message and model.steps < 6
+    assert model.scale.tolist() == [1, 1]
+
+
+def test_a_negative_number_of_skips_is_refused():
+    with pytest.raises(ValueError, match='max_skips=-1'):
+        StopOnNonFinite(max_skips=-1)
