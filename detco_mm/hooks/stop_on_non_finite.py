@@ -18,6 +18,7 @@ from detco_mm.registry import HOOKS
 
 #: How many images or weights, and how many ranks, a message names.
 SHOWN, RANKS_SHOWN = 8, 4
+SCALED = 'gradients are not, not even at a loss scale below 1'
 MEND = (
     'Mend or remove an image of which non-finite pixels are said. Otherwise lower the learning rate or lengthen its '
     'warm-up, clip gradients (optim_wrapper.clip_grad.max_norm), or train without --amp. Checkpoints written before '
@@ -51,21 +52,21 @@ class _Forward:
         self.paths = paths
         self.pixels = pixels
 
-    def complaint(self) -> str | None:
-        """Name the losses that are not finite and the images; None if all are finite."""
+    def complaints(self) -> list[tuple[int, str]]:
+        """Name the losses that are not finite and the images; what is told first, an image's own pixels, gets a 0."""
         values = {name: float(loss) for name, loss in self.losses.items()}
         bad = [f'{name} {value}' for name, value in values.items() if not math.isfinite(value)]
         if not bad:
-            return None
+            return []
         of = f'{len(bad)} of {len(values)} losses: {", ".join(bad)}'
         if not self.paths:
-            return of
+            return [(1, of)]
         if self.pixels is not None and len(self.pixels) == len(self.paths):
             finite = self.pixels.isfinite().tolist()
             broken = [path for path, whole in zip(self.paths, finite, strict=True) if not whole]
             if broken:
-                return f'{of}; non-finite pixels in {_some(broken)}, one of {len(self.paths)} images of the batch'
-        return f'{of}; images of the batch: {_some(self.paths)}'
+                return [(0, f'{of}; non-finite pixels in {_some(broken)}, of {len(self.paths)} images of the batch')]
+        return [(1, f'{of}; images of the batch: {_some(self.paths)}')]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -120,7 +121,7 @@ class StopOnNonFinite(Hook):
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """See to a step that the loss scaler kept from an optimizer, so that it never came by here."""
         if self._forwards and runner.optim_wrapper.should_update():
-            self._judge(runner, [])
+            self._judge(runner, SCALED)
 
     def after_train(self, runner: Runner) -> None:
         """Look no more."""
@@ -129,13 +130,16 @@ class StopOnNonFinite(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse to write what is not finite, should it have come in by another way than the gradients."""
-        tensors = {name: t for name, t in checkpoint['state_dict'].items() if t.is_floating_point() and t.numel()}
+        tensors = dict(checkpoint['state_dict'])
+        for index, state in checkpoint.get('optimizer', {}).get('state', {}).items():
+            tensors |= {f"the optimizer's {key} {index}": t for key, t in state.items() if isinstance(t, Tensor)}
+        tensors = {name: t for name, t in tensors.items() if t.is_floating_point() and t.numel()}
         bad = non_finite(list(tensors.values())).tolist()
         if any(bad):
             names = [name for name, is_bad in zip(tensors, bad, strict=True) if is_bad]
-            what = f'weights or statistics are no longer finite, and are not saved: {_some(names)}'
+            what = f'what is to be saved is no longer finite, and is not written: {_some(names)}'
             # between batches whose gradients accumulate, the losses may know more
-            self._stop(runner, '. '.join([what, *self._complaints()]))
+            self._stop(runner, '. '.join([what, *(told for _, told in self._complaints())]))
 
     def _keep(self, model: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
         """Keep what a message would need; nothing is waited for."""
@@ -160,31 +164,36 @@ class StopOnNonFinite(Hook):
             if self._statistics:
                 torch._foreach_copy_(self._good_statistics, self._statistics)
             return
-        names = []
+        gradients = SCALED
         if found is None:
             names = [self._names.get(w, 'unnamed') for w, is_bad in zip(weights, bad.tolist(), strict=True) if is_bad]
+            gradients = f'{len(names)} of {len(weights)} gradients are not: {_some(names)}'
         # Without gradients an optimizer leaves weights and state alone. Told of an overflow by found_inf, a fused SGD
         # would do so too, but for its first step: it takes momentum from memory that nobody wrote (PyTorch 2.14.1).
         for weight in weights:
             weight.grad = None
-        self._judge(runner, names)
+        self._judge(runner, gradients)
 
-    def _judge(self, runner: Runner, names: list[str]) -> None:
+    def _judge(self, runner: Runner, gradients: str) -> None:
         """Say what is wrong with a step, and go on or stop; all ranks come here together, as they share gradients."""
         own = self._complaints()
         self._forwards.clear()
-        ranks = [(rank, '; '.join(told)) for rank, told in enumerate(all_gather_object(own)) if told]
+        # by shuffled BN, one image spoils the keys of other ranks: the rank that holds it comes first
+        ranks = sorted(
+            (told[0][0], rank, '; '.join(text for _, text in told))
+            for rank, told in enumerate(all_gather_object(own))
+            if told
+        )
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
         if scaler is not None and not ranks and scaler.get_scale() >= 1:
             return
         if ranks:
-            what = 'the loss is not finite. ' + '. '.join(f'Rank {rank}, {told}' for rank, told in ranks[:RANKS_SHOWN])
+            shown = [f'Rank {rank}, {text}' for _, rank, text in ranks[:RANKS_SHOWN]]
+            what = '. '.join(['the loss is not finite', *shown])
             if len(ranks) > RANKS_SHOWN:
                 what += f'. And {len(ranks) - RANKS_SHOWN} other ranks'
-        elif names:
-            what = f'all losses are finite, but {len(names)} of {len(self._names)} gradients are not: {_some(names)}'
         else:
-            what = 'all losses are finite, but gradients are not, even at a loss scale of 1'
+            what = f'all losses are finite, but {gradients}'
         skipped = runner.message_hub.get_info('skipped_steps', 0) + 1
         if skipped > self.max_skips:
             more = f'. {self.max_skips} such steps were skipped before, as many as max_skips' if self.max_skips else ''
@@ -196,8 +205,8 @@ class StopOnNonFinite(Hook):
             f'step {runner.iter + 1} is skipped, {skipped} of at most {self.max_skips}, and changes no weight: {what}'
         )
 
-    def _complaints(self) -> list[str]:
-        return [complaint for forward in self._forwards if (complaint := forward.complaint())]
+    def _complaints(self) -> list[tuple[int, str]]:
+        return sorted(told for forward in self._forwards for told in forward.complaints())
 
     def _stop(self, runner: Runner, what: str) -> None:
         message = f'stopped at step {runner.iter + 1}: {what}. {MEND}'

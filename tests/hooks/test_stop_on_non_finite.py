@@ -1,7 +1,7 @@
 """Numbers that are not finite are stopped before weights, queues and checkpoints."""
 
-import json
 import math
+import os
 import re
 from ast import literal_eval
 from pathlib import Path
@@ -18,7 +18,8 @@ from torch import nn
 from detco_mm.hooks import NonFiniteError, StopOnNonFinite
 from detco_mm.run_config import prepare
 from tests.integration import broken_images  # noqa: F401  (registers the transform)
-from tests.integration.small_run import CONFIG, NARROW, command, photographs, start
+from tests.integration.ranks import on_ranks
+from tests.integration.small_run import CONFIG, NARROW, ROOT, command, photographs, start
 
 STEPS = 6  # two epochs of 12 images in batches of 4, in the order of their names
 
@@ -31,11 +32,11 @@ def images(tmp_path_factory):
 SGD = {'optim_wrapper.optimizer': dict(type='SGD', lr=0.03, momentum=0.9, fused=True, _delete_=True)}
 
 
-def build(images, work_dir, broken=(), max_skips=0, **options):
+def build(images, work_dir, broken=(), max_skips=0, launcher='none', **options):
     """A narrow run that keeps the checkpoint of each step."""
     cfg = Config.fromfile(CONFIG)
     narrow = {name: literal_eval(value) for name, value in (text.split('=') for text in NARROW)}
-    cfg.work_dir = str(work_dir)
+    cfg.work_dir, cfg.launcher = str(work_dir), launcher
     cfg.merge_from_dict({**narrow, 'data.root': str(images), 'train_cfg.max_epochs': 2})
     cfg.train_dataloader.dataset.pipeline.append(dict(type='detco_mm.BreakImages', names=list(broken)))
     cfg.train_dataloader.sampler.shuffle = False
@@ -94,7 +95,7 @@ def test_a_broken_image_stops_the_run_with_step_pairs_stages_and_path(images, tm
     assert 'step 3: the loss is not finite' in message and 'Rank 0, 12 of 12 losses' in message
     for pair in ('g2g', 'l2l', 'l2g'):
         assert all(f'loss_{pair}_{stage} nan' in message for stage in ('res2', 'res3', 'res4', 'res5'))
-    assert f'non-finite pixels in {images}/09.jpg, one of 4 images' in message  # and no other of its batch
+    assert f'non-finite pixels in {images}/09.jpg, of 4 images' in message  # and no other of its batch
     assert '08.jpg' not in message and 'max_skips' in message
     assert log(tmp_path / 'run').count(message) == 1
 
@@ -127,7 +128,9 @@ def test_with_its_image_mended_a_stopped_run_ends_like_one_that_never_stopped(im
 def test_statistics_that_went_bad_between_accumulated_batches_are_not_saved(images, tmp_path):
     options = {'optim_wrapper.accumulative_counts': 3, 'model.queue_len': 12}
     message = stop(build(images, tmp_path, broken=['05.jpg'], **options))
-    assert re.search(f'step 2: .* not saved: backbone.bn1.running_mean.*non-finite pixels in {images}/05.jpg', message)
+    assert re.search(
+        f'step 2: .* not written: backbone.bn1.running_mean.*non-finite pixels in {images}/05.jpg', message
+    )
     assert steps_saved(tmp_path) == [1]
 
 
@@ -185,20 +188,70 @@ def test_a_learning_rate_beyond_all_bounds_is_stopped_at_the_first_loss_that_it_
 
 def test_weights_that_an_update_drives_out_of_float32_are_not_saved(images, tmp_path):
     message = stop(build(images, tmp_path, **SGD, **{'optim_wrapper.optimizer.lr': 1e300}))
-    assert re.search(r'step 1: weights or statistics are no longer finite, and are not saved: .*backbone\.', message)
+    assert re.search(r'step 1: what is to be saved is no longer finite, and is not written: .*backbone\.', message)
     assert steps_saved(tmp_path) == []
 
 
-def test_the_command_ends_with_one_message_and_no_traceback(images, tmp_path):
+def on_two(rank, images, work_dir, broken, max_skips):
+    """One of two ranks; it holds every other image."""
+    os.environ['LOCAL_RANK'] = str(rank)  # which MMEngine reads
+    runner = build(images, work_dir, broken, max_skips, launcher='pytorch', **{'model.shuffle_bn': False})
+    message = ''
+    try:
+        runner.train()
+    except NonFiniteError as error:
+        message = str(error)
+    return message, runner.model.module.state_dict(), momentum(runner.optim_wrapper.state_dict())
+
+
+@pytest.fixture(scope='module')
+def more_images(tmp_path_factory):
+    return photographs(tmp_path_factory.mktemp('images'), 16)  # two steps an epoch
+
+
+def test_both_ranks_stop_and_the_first_ranks_log_names_what_the_second_had(more_images, tmp_path):
+    (first, *state), (second, *other) = on_ranks(on_two, 2, more_images, tmp_path, ['09.jpg'], 0)
+    assert first == second and 'step 2: the loss is not finite. Rank 1, 12 of 12 losses: ' in first
+    assert f'non-finite pixels in {more_images}/09.jpg' in first and 'Rank 0' not in first
+    assert log(tmp_path).count(first) == 1
+    assert steps_saved(tmp_path) == [1]
+    before = saved(tmp_path, 1)
+    for model, buffers in (state, other):
+        assert_same(weights(model), weights(before['state_dict']))
+        assert_same(buffers, momentum(before['optimizer']))
+
+
+def test_two_ranks_skip_alike_and_keep_the_keys_of_the_one_that_was_well(more_images, tmp_path):
+    (_, first, buffers), (_, second, others) = on_ranks(on_two, 2, more_images, tmp_path, ['09.jpg'], 2)
+    assert_same(weights(first), weights(second))
+    assert_same(buffers, others)
+    assert_finite(first)
+    assert_finite(second)
+    assert torch.equal(first['queue.keys'], second['queue.keys'])
+    before, after = (saved(tmp_path, step)['state_dict']['queue.keys'] for step in (1, 2))
+    assert not torch.equal(before[:, :4], after[:, :4])  # a queue of two steps' keys, those of rank 0 first
+    assert torch.equal(before[:, 4:], after[:, 4:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('ranks', [1, 2])
+def test_the_command_ends_with_one_message_and_no_traceback_of_ours(more_images, tmp_path, ranks):
     config = tmp_path / 'broken.py'
     config.write_text(
-        f"_base_ = '{Path(CONFIG).resolve()}'\n"
+        f"_base_ = '{ROOT / CONFIG}'\n"
         "custom_imports = dict(imports=['tests.integration.broken_images'])\n"
-        "train_dataloader = dict(sampler=dict(shuffle=False))\n"
+        "train_pipeline = [*_base_.train_pipeline, dict(type='detco_mm.BreakImages', names=['09.jpg'])]\n"
+        'train_dataloader = dict(sampler=dict(shuffle=False), dataset=dict(pipeline=train_pipeline))\n'
     )
-    add = 'train_dataloader.dataset.pipeline.2.names=[09.jpg]'
-    options = [f'data.root={images}', 'train_dataloader.dataset.pipeline.2.type=detco_mm.BreakImages', add]
-    pytest.skip('below')
+    tool = ['tools/train.py', config] if ranks == 1 else ['tools/dist_train.sh', config, '2']
+    line = command(*tool, '--work-dir', tmp_path / 'run', options=[f'data.root={more_images}'])
+    run = start(line, tmp_path / 'log', PORT='29621', PYTHONPATH=str(ROOT))
+    assert run.wait(120) == 1
+    printed = (tmp_path / 'log').read_text()
+    assert printed.count('the loss is not finite') == log(tmp_path / 'run').count('the loss is not finite') == 1
+    assert f'non-finite pixels in {more_images}/09.jpg' in printed
+    assert '_training.py", line' not in printed
+    assert not list((tmp_path / 'run').glob('*.pth'))
 
 
 class Squares(BaseModel):
@@ -233,7 +286,9 @@ OPTIM_WRAPPERS.register_module(module=ScaledOnCPU, force=True)
 
 
 def one_weight(tmp_path, model, steps, max_skips=0, **wrapper):
-    optimizer = dict(type='SGD', lr=0.125, momentum=0.5, **wrapper.pop('optimizer', {}))
+    optimizer = wrapper.pop('optimizer', {})
+    if 'type' not in optimizer:
+        optimizer = dict(type='SGD', lr=0.125, momentum=0.5, **optimizer)
     return Runner(
         model,
         str(tmp_path),
@@ -246,7 +301,7 @@ def one_weight(tmp_path, model, steps, max_skips=0, **wrapper):
         train_cfg=dict(by_epoch=False, max_iters=steps),
         optim_wrapper=dict(optimizer=optimizer, **wrapper),
         custom_hooks=[StopOnNonFinite(max_skips)],
-        default_hooks=dict(checkpoint=None),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1)),
         experiment_name=str(tmp_path),
     )
 
@@ -288,6 +343,14 @@ def test_gradients_that_no_scale_makes_finite_stop_the_run_at_a_scale_of_one(tmp
     message = stop(one_weight(tmp_path, model, 10, **options))
     assert 'loss scale' in message and model.steps < 6
     assert model.scale.tolist() == [1, 1]
+
+
+def test_a_second_moment_beyond_float32_is_not_saved(tmp_path):
+    # AdamW would divide by infinity from then on, and stand still
+    adam = dict(type='AdamW', lr=0.125)
+    runner = one_weight(tmp_path, Squares(broken_at=[2], value=1e20), 3, optimizer=adam)
+    assert re.search(r"step 2: .* not written: the optimizer's exp_avg_sq 0\.", stop(runner))
+    assert steps_saved(tmp_path) == [1]
 
 
 def test_a_negative_number_of_skips_is_refused():
