@@ -3,8 +3,6 @@
 import math
 import os
 import re
-from ast import literal_eval
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,10 +14,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 from detco_mm.hooks import NonFiniteError, StopOnNonFinite
-from detco_mm.run_config import prepare
+from tests.hooks import runs
+from tests.hooks.runs import log, saved, steps_saved
 from tests.integration import broken_images  # noqa: F401  (registers the transform)
 from tests.integration.ranks import on_ranks
-from tests.integration.small_run import CONFIG, NARROW, ROOT, command, photographs, start
+from tests.integration.small_run import CONFIG, ROOT, command, photographs, start
 
 STEPS = 6  # two epochs of 12 images in batches of 4, in the order of their names
 
@@ -32,32 +31,9 @@ def images(tmp_path_factory):
 SGD = {'optim_wrapper.optimizer': dict(type='SGD', lr=0.03, momentum=0.9, fused=True, _delete_=True)}
 
 
-def build(images, work_dir, broken=(), max_skips=0, launcher='none', **options):
-    """A narrow run that keeps the checkpoint of each step."""
-    cfg = Config.fromfile(CONFIG)
-    narrow = {name: literal_eval(value) for name, value in (text.split('=') for text in NARROW)}
-    cfg.work_dir, cfg.launcher = str(work_dir), launcher
-    cfg.merge_from_dict({**narrow, 'data.root': str(images), 'train_cfg.max_epochs': 2})
-    cfg.train_dataloader.dataset.pipeline.append(dict(type='detco_mm.BreakImages', names=list(broken)))
-    cfg.train_dataloader.sampler.shuffle = False
-    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=1)
-    cfg.param_scheduler = None
-    cfg.custom_hooks = [dict(type='detco_mm.StopOnNonFinite', max_skips=max_skips)]
-    cfg.experiment_name = f'{work_dir}-{options.get("resume")}'  # MMEngine keeps a Runner's logger under its name
-    prepare(cfg, {k: v for k, v in options.items() if k != 'resume'}, resume=options.get('resume'))
-    return Runner.from_cfg(cfg)
-
-
-def log(work_dir):
-    return ''.join(path.read_text() for path in sorted(Path(work_dir).glob('*/*.log')))
-
-
-def saved(work_dir, step):
-    return torch.load(work_dir / f'iter_{step}.pth', weights_only=True)
-
-
-def steps_saved(work_dir):
-    return sorted(int(path.stem.removeprefix('iter_')) for path in work_dir.glob('iter_*.pth'))
+def build(images, work_dir, broken=(), max_skips=0, **options):
+    hook = dict(type='detco_mm.StopOnNonFinite', max_skips=max_skips)
+    return runs.build(images, work_dir, [hook], broken, **options)
 
 
 def weights(state):
@@ -356,3 +332,22 @@ def test_a_second_moment_beyond_float32_is_not_saved(tmp_path):
 def test_a_negative_number_of_skips_is_refused():
     with pytest.raises(ValueError, match='max_skips=-1'):
         StopOnNonFinite(max_skips=-1)
+
+
+def test_all_hooks_of_pre_training_serve_or_leave_alone_another_algorithm(images, tmp_path):
+    hooks = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py').custom_hooks
+    hooks[-1].interval = 1
+    moco = dict(
+        type='MoCo',
+        queue_len=8,
+        feat_dim=16,
+        backbone=dict(type='ResNet', depth=18, stem_channels=8, base_channels=8, norm_cfg=dict(type='BN')),
+        neck=dict(type='MoCoV2Neck', in_channels=64, hid_channels=64, out_channels=16),
+        head=dict(type='ContrastiveHead', loss=dict(type='mmcls.CrossEntropyLoss'), temperature=0.2),
+        data_preprocessor=dict(type='detco_mm.DetCoDataPreprocessor'),
+    )
+    runner = runs.build(images, tmp_path, hooks, broken=['05.jpg'], model=dict(moco, _delete_=True))
+    message = stop(runner)
+    assert type(runner.model).__name__ == 'MoCo' and len(runner._hooks) > len(hooks) == 5
+    assert 'step 2: the loss is not finite. Rank 0, 1 of 1 losses: loss nan; non-finite pixels' in message
+    assert steps_saved(tmp_path) == [1]
