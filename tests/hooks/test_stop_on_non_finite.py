@@ -153,17 +153,17 @@ def test_one_more_than_may_be_skipped_stops_and_those_before_a_resumption_count(
 
 
 def test_a_learning_rate_beyond_all_bounds_is_stopped_at_the_first_loss_that_it_breaks(images, tmp_path):
-    runner = build(images, tmp_path, **{'optim_wrapper.optimizer.lr': 1e30})
+    runner = build(images, tmp_path, **{'optim_wrapper.optimizer.lr': 1e30, 'default_hooks.checkpoint.interval': 2})
     message = stop(runner)
     assert 'step 2: the loss is not finite' in message
     assert f'images of the batch: {images}/04.jpg, {images}/05.jpg, {images}/06.jpg, {images}/07.jpg' in message
-    assert steps_saved(tmp_path) == [1]
+    assert steps_saved(tmp_path) == []
     assert_finite(weights(runner.model.state_dict()))
     assert_finite({'queue': runner.model.queue.keys})
 
 
 def test_weights_that_an_update_drives_out_of_float32_are_not_saved(images, tmp_path):
-    message = stop(build(images, tmp_path, **SGD, **{'optim_wrapper.optimizer.lr': 1e300}))
+    message = stop(build(images, tmp_path, **{'optim_wrapper.optimizer.lr': 1e30}))
     assert re.search(r'step 1: what is to be saved is no longer finite, and is not written: .*backbone\.', message)
     assert steps_saved(tmp_path) == []
 
@@ -282,8 +282,10 @@ def one_weight(tmp_path, model, steps, max_skips=0, **wrapper):
     )
 
 
-def test_where_all_losses_are_finite_the_weights_are_named_whose_gradients_are_not(tmp_path):
-    runner = one_weight(tmp_path, Squares(broken_at=[2], value='gradient'), 3)
+# AdamW would divide by the root of infinity from the latter on, and stand still.
+@pytest.mark.parametrize('value', ['gradient', 1e20])
+def test_where_all_losses_are_finite_the_weights_are_named_whose_gradients_are_not(tmp_path, value):
+    runner = one_weight(tmp_path, Squares(broken_at=[2], value=value), 3)
     assert 'step 2: all losses are finite, but 1 of 1 gradients are not: scale' in stop(runner)
     assert runner.model.scale.tolist() == [-0.25, -0.25]  # 1 - 0.125 * 10
 
@@ -319,14 +321,6 @@ def test_gradients_that_no_scale_makes_finite_stop_the_run_at_a_scale_of_one(tmp
     message = stop(one_weight(tmp_path, model, 10, **options))
     assert 'loss scale' in message and model.steps < 6
     assert model.scale.tolist() == [1, 1]
-
-
-def test_a_second_moment_beyond_float32_is_not_saved(tmp_path):
-    # AdamW would divide by infinity from then on, and stand still
-    adam = dict(type='AdamW', lr=0.125)
-    runner = one_weight(tmp_path, Squares(broken_at=[2], value=1e20), 3, optimizer=adam)
-    assert re.search(r"step 2: .* not written: the optimizer's exp_avg_sq 0\.", stop(runner))
-    assert steps_saved(tmp_path) == [1]
 
 
 def test_a_negative_number_of_skips_is_refused():
