@@ -4,10 +4,12 @@ import json
 from ast import literal_eval
 from pathlib import Path
 
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from detco_mm.hooks import NonFiniteError
 from detco_mm.run_config import prepare
 from tests.integration.small_run import CONFIG, NARROW
 
@@ -51,3 +53,10 @@ def saved(work_dir, step):
 def steps_saved(work_dir):
     """Which steps have a checkpoint."""
     return sorted(int(path.stem.removeprefix('iter_')) for path in Path(work_dir).glob('iter_*.pth'))
+
+
+def stop(runner):
+    """Train until it is stopped by numbers that are not finite, and return what it says."""
+    with pytest.raises(NonFiniteError) as caught:
+        runner.train()
+    return str(caught.value)
