@@ -65,7 +65,7 @@ def test_collapsed_keys_are_named_once_with_scope_stage_and_figure(images, tmp_p
     written = train(images, tmp_path, Collapse(alike=[1]))
     assert complaints(written, 'the keys collapse') == ['2']  # no earlier: the queue had not turned over
     assert re.search(r'the keys collapse.* above 0\.99: global_res5 1\. .*README', written)
-    assert '"key_cosine_global_res5": 1.0' in written or scalars(tmp_path)[-1]['key_cosine_global_res5'] > 0.9999
+    assert scalars(tmp_path)[-1]['key_cosine_global_res5'] > 0.9999
     assert scalars(tmp_path)[-1]['key_cosine_local_res5'] < 0.99
 
 
