@@ -20,8 +20,8 @@ from detco_mm.registry import HOOKS
 SHOWN, RANKS_SHOWN = 8, 4
 SCALED = 'gradients are not, not even at a loss scale below 1'
 MEND = (
-    'Mend or remove an image of which non-finite pixels are said. Otherwise lower the learning rate or lengthen its '
-    'warm-up, clip gradients (optim_wrapper.clip_grad.max_norm), or train without --amp. Checkpoints written before '
+    'Mend or remove images with non-finite pixels. Otherwise lower the learning rate or lengthen its warm-up, '
+    'clip gradients (optim_wrapper.clip_grad.max_norm), or train without --amp. Checkpoints written before '
     'are whole, but --resume alone meets the same batches; to pass over a few such steps, give '
     'detco_mm.StopOnNonFinite in custom_hooks a higher max_skips'
 )
@@ -82,6 +82,7 @@ def _some(names: Sequence[str]) -> str:
 class StopOnNonFinite(Hook):
     """Look at all gradients right before they would change the weights, which waits for the device once a step.
 
+    A loss that is not finite shows in them, on all ranks alike once they are summed up; so no rank has to ask others.
     Where one is not finite, every rank stops with the same message: the step, the losses (of which pair and stage) and
     the images of the ranks whose losses were not finite, or else the weights whose gradients were not. Overflows that
     fp16's loss scaling brings about by design are left to it, down to a scale of 1.
@@ -147,8 +148,9 @@ class StopOnNonFinite(Hook):
         if not isinstance(output, dict):
             return
         losses = {k: v.detach().mean() for k, v in output.items() if 'loss' in k and isinstance(v, Tensor)}
-        samples = kwargs.get('data_samples') or []
-        paths = [str(sample.img_path) for sample in samples if hasattr(sample, 'img_path')]
+        samples = kwargs.get('data_samples')
+        known = samples if isinstance(samples, list | tuple) else ()
+        paths = [str(sample.img_path) for sample in known if hasattr(sample, 'img_path')]
         views = [view for view in _tensors(kwargs.get('inputs')) if view.ndim > 1 and len(view) == len(paths)]
         sums = [view.flatten(1).sum(1, dtype=torch.float32) for view in views]
         pixels = torch.stack(sums).sum(0) if sums else None

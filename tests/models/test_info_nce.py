@@ -77,3 +77,16 @@ def test_autocast_changes_no_bit_of_loss_hits_and_gradient(dtype):
         results.append((loss, hit, asking.grad))
     for plain, cast in zip(*results, strict=True):
         assert plain.dtype == cast.dtype and torch.equal(plain, cast)
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+@pytest.mark.parametrize('where', ['query', 'key', 'queue'])
+def test_a_loss_that_is_not_finite_has_a_gradient_that_is_not(where, bad):
+    torch.manual_seed(0)
+    given = dict(query=vectors(4, 8), key=vectors(4, 8), queue=vectors(9, 8))
+    given[where][0, 0] = bad
+    given['query'].requires_grad_()
+    loss, _ = info_nce(**given, temperature=0.2)
+    loss.sum().backward()
+    broken = ~loss.isfinite()
+    assert broken.any() and not given['query'].grad[broken].isfinite().all(1).any()
