@@ -39,6 +39,7 @@ def prepare(
     cfg.merge_from_dict(dict(options or {}))
     _point_data(cfg)
     _add_tensorboard(cfg)
+    _leave_out_hooks(cfg)
     if not cfg.get('log_processor', {}).get('by_epoch', True) and 'logger' in cfg.get('default_hooks', {}):
         # MMEngine's default logs every evaluation of a run that counts iterations at step 0.
         cfg.default_hooks.logger.setdefault('log_metric_by_epoch', False)
@@ -86,6 +87,14 @@ def _add_tensorboard(cfg: Config) -> None:
     backends = cfg.get('visualizer', {}).get('vis_backends')
     if backends is not None and find_spec('tensorboard') and 'Tensorboard' not in str(backends):
         cfg.visualizer.vis_backends = [*backends, dict(type='TensorboardVisBackend')]
+
+
+def _leave_out_hooks(cfg: Config) -> None:
+    """Let ``default_hooks.NAME=None`` leave any hook out; MMEngine asserts that it is one of its own six."""
+    hooks = cfg.get('default_hooks', {})
+    own = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+    for name in [name for name, hook in hooks.items() if hook is None and name not in own]:
+        del hooks[name]
 
 
 def _replace_sync_bn(cfg: Config) -> None:

@@ -77,7 +77,28 @@ def test_a_missing_checkpoint_stops_before_anything_is_built(resume, extra):
         prepare(config(**extra), resume=resume)
 
 
-def test_resume_without_a_path_takes_the_latest_of_the_work_dir():
-    cfg = config(load_from='kept.pth')
+def test_resume_without_a_path_takes_the_newest_of_the_work_dir(tmp_path):
+    cfg = config(load_from='kept.pth', work_dir=str(tmp_path))
     prepare(cfg, resume='auto')
-    assert cfg.resume is True and cfg.load_from is None
+    assert cfg.resume is True and cfg.load_from is None  # there is none yet: from the start
+    torch.save(dict(meta=dict(iter=3)), tmp_path / 'iter_3.pth')
+    prepare(cfg, resume='auto')
+    assert cfg.resume is True and cfg.load_from == str(tmp_path / 'iter_3.pth')
+
+
+def test_a_damaged_checkpoint_that_is_named_stops_before_anything_is_built(tmp_path):
+    path = tmp_path / 'iter_3.pth'
+    torch.save(dict(w=torch.randn(100)), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match='iter_3.pth" is damaged .*: name another one'):
+        prepare(config(), resume=str(path))
+
+
+def test_any_default_hook_is_left_out_by_none():
+    hooks = dict(watchdog=None, timer=None, stop_on_signal=dict(type='detco_mm.StopOnSignal'))
+    cfg = config(default_hooks=hooks)
+    prepare(cfg)
+    # of its own, MMEngine must be told
+    assert cfg.default_hooks == dict(timer=None, stop_on_signal=dict(type='detco_mm.StopOnSignal'))

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ except ImportError as error:
 import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 from mmengine.dist import barrier, is_main_process
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
@@ -134,7 +136,16 @@ def main(default_scope: str, tests: bool = False) -> None:
             # Left to the interpreter's exit, gloo's threads end some processes with SIGABRT after all work is done.
             torch_dist.barrier()
             torch_dist.destroy_process_group()
-    except (FileNotFoundError, ModuleNotFoundError, RunStopped, ValueError) as error:
+    except RunStopped as error:
+        # Every rank gets here with the same words; the first one says them, in its log as well.
+        if os.environ.get('DETCO_TRACEBACK'):
+            raise
+        if is_main_process():
+            print_log(str(error), logger='current', level=logging.ERROR)
+        if torch_dist.is_initialized():
+            torch_dist.destroy_process_group()
+        sys.exit(1)
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
         # What a user can mend: one message. Anything else is a bug and keeps its stack trace.
         if os.environ.get('DETCO_TRACEBACK'):
             raise

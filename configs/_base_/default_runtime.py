@@ -11,6 +11,8 @@ default_hooks = dict(
     count_skipped=dict(type='detco_mm.CountSkipped'),
     stop_on_signal=dict(type='detco_mm.StopOnSignal'),
     watchdog=dict(type='detco_mm.Watchdog'),
+    stop_on_non_finite=dict(type='detco_mm.StopOnNonFinite'),
+    watch_contrast=dict(type='detco_mm.WatchContrast'),
 )
 
 env_cfg = dict(

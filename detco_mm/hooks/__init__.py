@@ -4,7 +4,18 @@ from .count_skipped import CountSkipped
 from .precise_bn import PreciseBN
 from .run_checks import RunChecks
 from .safe_checkpoint import SafeCheckpoint
+from .stop_on_non_finite import StopOnNonFinite
 from .stop_on_signal import StopOnSignal
+from .watch_contrast import WatchContrast
 from .watchdog import Watchdog
 
-__all__ = ['CountSkipped', 'PreciseBN', 'RunChecks', 'SafeCheckpoint', 'StopOnSignal', 'Watchdog']
+__all__ = [
+    'CountSkipped',
+    'PreciseBN',
+    'RunChecks',
+    'SafeCheckpoint',
+    'StopOnNonFinite',
+    'StopOnSignal',
+    'WatchContrast',
+    'Watchdog',
+]

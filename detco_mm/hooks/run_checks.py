@@ -9,7 +9,7 @@ from detco_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class RunChecks(Hook):
-    """Compare queue, batch and data set before training starts.
+    """Compare queue, batch and data set before training starts; a model without DetCo's queue is left alone.
 
     Raises:
         ValueError: from ``before_train``, if the keys of one optimizer step do not fit the queue.
@@ -18,6 +18,8 @@ class RunChecks(Hook):
     def before_train(self, runner: Runner) -> None:
         """Refuse a queue shorter than a step's keys; warn of one longer than the data set, and of inexact resuming."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not hasattr(getattr(model, 'queue', None), 'check_batch'):
+            return
         loader = runner.train_dataloader
         accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         model.queue.check_batch(loader.batch_size * runner.world_size * accumulated)

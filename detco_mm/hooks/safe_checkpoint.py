@@ -50,7 +50,7 @@ class SafeCheckpoint(CheckpointHook):
         # What the checkpoint itself is to know of its like.
         last = self.file_backend.join_path(self.out_dir, name)
         hub.update_info_dict(dict(keep_ckpt_ids=kept[len(too_old) :], last_ckpt=last, left_by_signal=None))
-        error: list[str | None] = [None]
+        failure: list[Exception | None] = [None]
         try:
             runner.save_checkpoint(
                 self.out_dir,
@@ -65,10 +65,10 @@ class SafeCheckpoint(CheckpointHook):
             )
             if is_main_process():
                 write_whole(Path(runner.work_dir, 'last_checkpoint'), last)
-        except OSError as raised:
-            error[0] = str(raised)
-        broadcast_object_list(error)  # the first rank alone writes
-        if error[0] is None:
+        except (OSError, RunStopped) as error:
+            failure[0] = error
+        broadcast_object_list(failure)  # the first rank alone writes; none is left waiting for it
+        if failure[0] is None:
             self.last_ckpt = last
             if is_main_process():
                 self._remove([self.filename_tmpl.format(number) for number in too_old])
@@ -76,7 +76,9 @@ class SafeCheckpoint(CheckpointHook):
                     self._remove(filter(None, [before['left_by_signal']]))
             return
         hub.update_info_dict(before)
-        message = f'checkpoint {name} could not be written: {error[0]}'
+        if isinstance(failure[0], RunStopped):
+            raise failure[0]
+        message = f'checkpoint {name} could not be written: {failure[0]}'
         if before['last_ckpt']:
             message += f'; the last one is {before["last_ckpt"]}'
         if self.if_not_written == 'stop':

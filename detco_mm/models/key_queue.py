@@ -58,6 +58,8 @@ class KeyQueue(nn.Module):
     def enqueue(self, keys: Tensor) -> None:
         """Replace the oldest keys by the newest, in the order of the ranks.
 
+        A key that is not finite never enters: the old key of its slot stays.
+
         Args:
             keys: (G, N, D) unit vectors of this rank, one row of queues each.
 
@@ -69,6 +71,8 @@ class KeyQueue(nn.Module):
         self.check_batch(keys.shape[1] * get_world_size())
         keys = torch.cat(all_gather(keys.to(self.keys.dtype).contiguous()), dim=1)
         start = int(self.pointer)
+        slots = torch.arange(start, start + keys.shape[1], device=keys.device) % self.length
+        keys = torch.where(keys.isfinite().all(2, keepdim=True), keys, self.keys[:, slots])
         before_wrap = min(keys.shape[1], self.length - start)
         self.keys[:, start : start + before_wrap] = keys[:, :before_wrap]
         self.keys[:, : keys.shape[1] - before_wrap] = keys[:, before_wrap:]

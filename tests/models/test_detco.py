@@ -183,3 +183,22 @@ def test_sync_bn_in_the_backbone_gets_a_warning_that_says_why():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         build(**arguments)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_under_autocast_vectors_losses_and_queue_are_in_float32(dtype):
+    model = build()
+    with torch.autocast('cpu', dtype):
+        maps = model.backbone(views()[0])
+        assert {stage.dtype for stage in maps} == {dtype}  # it is at work
+        vectors = model.neck(maps, 'global')
+        losses = model.loss(views())
+    assert vectors.dtype == torch.float32
+    torch.testing.assert_close(vectors.norm(dim=2), torch.ones(4, 4), rtol=0, atol=1e-6)
+    assert {value.dtype for value in losses.values()} == {torch.float32}
+    newest = model.queue.keys[:, :4]
+    torch.testing.assert_close(newest.norm(dim=2), torch.ones(8, 4), rtol=0, atol=1e-6)
+    # none of them is what half precision could hold
+    assert not torch.equal(newest, newest.to(dtype).float())
+    total(losses).backward()
+    assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {torch.float32}

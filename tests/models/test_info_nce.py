@@ -61,3 +61,32 @@ def test_half_precision_queries_are_contrasted_in_the_precision_of_the_queue():
         loss, _ = info_nce(query.bfloat16(), key, queue, 0.2)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, plain_info_nce(query.bfloat16().float(), key, queue, 0.2)[0])
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_changes_no_bit_of_loss_hits_and_gradient(dtype):
+    torch.manual_seed(0)
+    query, key, queue = (vectors(count, 128, dtype=torch.float32) for count in (8, 8, 5000))
+    results = []
+    for enabled in (False, True):
+        asking = query.clone().requires_grad_()
+        with torch.autocast('cpu', dtype, enabled=enabled):
+            assert (query @ queue.T).dtype == (dtype if enabled else torch.float32)  # it is at work
+            loss, hit = info_nce(asking, key, queue, 0.2)
+            loss.sum().backward()
+        results.append((loss, hit, asking.grad))
+    for plain, cast in zip(*results, strict=True):
+        assert plain.dtype == cast.dtype and torch.equal(plain, cast)
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+@pytest.mark.parametrize('where', ['query', 'key', 'queue'])
+def test_a_loss_that_is_not_finite_has_a_gradient_that_is_not(where, bad):
+    torch.manual_seed(0)
+    given = dict(query=vectors(4, 8), key=vectors(4, 8), queue=vectors(9, 8))
+    given[where][0, 0] = bad
+    given['query'].requires_grad_()
+    loss, _ = info_nce(**given, temperature=0.2)
+    loss.sum().backward()
+    broken = ~loss.isfinite()
+    assert broken.any() and not given['query'].grad[broken].isfinite().all(1).any()

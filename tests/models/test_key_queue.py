@@ -44,3 +44,18 @@ def test_the_queue_starts_as_unit_vectors_and_is_part_of_the_checkpoint():
 def test_an_empty_queue_is_refused(field):
     with pytest.raises(ValueError, match='must be at least 1'):
         KeyQueue(**dict(dict(num_rows=1, length=1, dim=1), **{field: 0}))
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
+def test_a_key_that_is_not_finite_never_enters_and_the_old_one_of_its_slot_stays(bad):
+    queue = KeyQueue(num_rows=2, length=5, dim=3)
+    queue.enqueue(torch.ones(2, 4, 3))
+    before = queue.keys.clone()
+    keys = torch.full((2, 3, 3), 2.0)
+    keys[1, 1, 2] = bad  # goes to slot 0, behind the end of the ring
+    queue.enqueue(keys)
+    expected = before.clone()
+    expected[:, [4, 0, 1]] = 2.0
+    expected[1, 0] = before[1, 0]
+    assert torch.equal(queue.keys, expected)
+    assert int(queue.pointer) == 2
