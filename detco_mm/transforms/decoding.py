@@ -4,12 +4,14 @@ OpenCV decodes twice as fast as Pillow but fills the missing part of a truncated
 misreads some rarer colour models. So Pillow reads the header, which is cheap, and decodes what OpenCV would not.
 """
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 #: OpenCV's flags by the factor that they divide both sides by; a JPEG is then decoded faster, not merely shrunk.
 _FLAGS = {
@@ -22,41 +24,59 @@ _FLAGS = {
 MAX_PIXELS = 2 * (1024**3 // 4 // 3)
 #: Colour models that OpenCV reads as the same colours that Pillow does.
 _OPENCV_MODES = {'1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'RGBX'}
+#: Why a file is skipped, in a few words to count by.
+REASONS = ('not readable', 'empty', 'no known image format', 'too many pixels', 'truncated or damaged')
 
 
 class UndecodableImage(Exception):  # noqa: N818 - an ordinary outcome for a file, not a fault of the program
-    """No image can be made of these bytes; the message is the reason."""
+    """No image can be made of these bytes; the message is the reason.
+
+    Args:
+        reason: one of REASONS.
+        details: a clause for the log.
+    """
+
+    def __init__(self, reason: str, details: str) -> None:
+        super().__init__(details)
+        self.reason = reason
 
 
-def read_header(data: bytes) -> Image.Image | None:
+def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open an image without decoding it.
 
     Args:
         data: The whole file.
+        max_pixels: What an image may have; beyond :data:`MAX_PIXELS` Pillow refuses in any case.
 
     Returns:
-        Pillow's image, not yet decoded; None if Pillow does not know the format.
+        Pillow's image, not yet decoded.
 
     Raises:
-        UndecodableImage: if the file is empty or promises more pixels than :data:`MAX_PIXELS`.
+        UndecodableImage: if the file is empty, of no format that Pillow knows, damaged at its start, or promises more
+            pixels than the limit. OpenCV is not asked about such a file: of a spoilt PNG it reserves gigabytes.
     """
     if not data:
-        raise UndecodableImage('the file is empty')
+        raise UndecodableImage('empty', 'the file is empty')
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+        with _no_warnings():
             header = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
-        raise UndecodableImage(f'it has more pixels than the limit of {MAX_PIXELS}') from error
-    except (OSError, SyntaxError, ValueError):  # what Pillow's format plugins raise on damaged headers
-        return None
-    if header.width * header.height > MAX_PIXELS:
-        raise UndecodableImage(f'it has {header.width}x{header.height} pixels, above the limit of {MAX_PIXELS} in all')
+        raise UndecodableImage('too many pixels', f'it has more pixels than the limit of {max_pixels}') from error
+    except UnidentifiedImageError as error:
+        raise UndecodableImage('no known image format', 'it is no image in a format that Pillow knows') from error
+    except Exception as error:  # whatever a damaged header makes one of Pillow's forty readers run into
+        raise _damaged(error) from error
+    if header.width * header.height > max_pixels:
+        size = f'{header.width}x{header.height}'
+        raise UndecodableImage('too many pixels', f'it has {size} pixels, above the limit of {max_pixels} in all')
     return header
 
 
-def decode(data: bytes, header: Image.Image | None, reduce: int = 1) -> np.ndarray:
+def decode(data: bytes, header: Image.Image, reduce: int = 1) -> np.ndarray:
     """Decode an image to 8 bits and three channels, turned as its EXIF orientation says.
+
+    While it lasts, up to 14 bytes a pixel are taken: CMYK and RGB in Pillow's four bytes, the copy that turns them, and
+    the result.
 
     Args:
         data: The whole file.
@@ -69,22 +89,45 @@ def decode(data: bytes, header: Image.Image | None, reduce: int = 1) -> np.ndarr
     Raises:
         UndecodableImage: if the file is truncated or damaged.
     """
-    # Pillow clips values above 8 bits (modes I and F) where OpenCV scales them.
-    if header is None or header.mode[0] in 'IF' or (header.mode in _OPENCV_MODES and _is_whole(data, header.format)):
+    if header.mode in _OPENCV_MODES and _is_whole(data, header.format):
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[reduce])
-        except cv2.error as error:
-            raise UndecodableImage(f'OpenCV cannot decode it ({error.err})') from error
+        except cv2.error:
+            image = None  # Pillow has the last word
         if image is not None:
             return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-        if header is None:
-            raise UndecodableImage('it is no image in a format that OpenCV or Pillow knows')
     try:
-        header.draft('RGB', (header.width // reduce, header.height // reduce))
-        rgb = ImageOps.exif_transpose(header).convert('RGB')
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        raise UndecodableImage(f'it is truncated or damaged ({error})') from error
-    return np.array(rgb)
+        with _no_warnings():
+            header.draft('RGB', (header.width // reduce, header.height // reduce))
+            ImageOps.exif_transpose(header, in_place=True)
+            if header.mode[0] == 'I':
+                return _from_16_bits(np.array(header))
+            rgb = np.array(header if header.mode == 'RGB' else header.convert('RGB'))
+    except Exception as error:  # as above
+        raise _damaged(error) from error
+    if not rgb.size:
+        raise UndecodableImage('truncated or damaged', 'it has no pixels')
+    return rgb
+
+
+def _from_16_bits(values: np.ndarray) -> np.ndarray:
+    """Cut (H, W) whole numbers, of 16 bits where one is above 255, to 8 bits; Pillow would clip them."""
+    if values.max(initial=0) > 255:
+        values = values.clip(0, 65535) >> 8
+    return cv2.cvtColor(values.clip(0, 255).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+
+
+def _damaged(error: Exception) -> UndecodableImage:
+    details = str(error) or type(error).__name__
+    return UndecodableImage('truncated or damaged', f'it is truncated or damaged ({details})')
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Keep Pillow's remarks on large files and crooked EXIF, which name no file, from the log."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
 
 
 def _is_whole(data: bytes, kind: str | None) -> bool:
@@ -92,5 +135,16 @@ def _is_whole(data: bytes, kind: str | None) -> bool:
     if kind == 'JPEG':
         return data.endswith(b'\xff\xd9')
     if kind == 'PNG':
-        return data.endswith(b'IEND\xaeB`\x82')
+        return _chunks_end_well(data)
     return kind == 'WEBP' and int.from_bytes(data[4:8], 'little') + 8 <= len(data)
+
+
+def _chunks_end_well(data: bytes) -> bool:
+    """Go through a PNG from chunk to chunk: where one claims to be longer than the file, OpenCV reserves its length."""
+    at = 8
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], 'big')
+        if data[at + 4 : at + 8] == b'IEND':
+            return length == 0
+        at += 12 + length
+    return False

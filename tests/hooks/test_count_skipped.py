@@ -1,0 +1,80 @@
+"""The share of files that cannot be used stops a run, on every rank, with what a user needs to know."""
+
+import re
+
+import pytest
+import torch
+
+from detco_mm.hooks import CountSkipped
+from tests.integration.small_run import CONFIG, command, photographs, start
+
+EAGER = [
+    'custom_hooks.1.interval=10',
+    'train_cfg.max_epochs=40',
+    'default_hooks.checkpoint.interval=40',
+    'default_hooks.logger.interval=50',
+]
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    """40 images, of which every fifth is none; in a sorted order they all go to the second of two ranks."""
+    folder = photographs(tmp_path_factory.mktemp('images'), 40)
+    for number, path in enumerate(sorted(folder.iterdir())):
+        if number % 10 in (1, 7):
+            path.write_bytes(b'' if number % 10 == 1 else path.read_bytes()[:400])
+    return folder
+
+
+def ended(tool, *arguments, log, options, **environment):
+    """Exit code and output of a training run."""
+    run = start(command(tool, CONFIG, *arguments, options=[*options, *EAGER]), log, **environment)
+    return run.wait(200), log.read_text()
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_too_many_skipped_files_stop_a_run_with_share_limit_reasons_and_paths(workers, images, tmp_path):
+    options = [f'data.root={images}', f'train_dataloader.num_workers={workers}']
+    code, said = ended('tools/train.py', '--work-dir', tmp_path / 'run', log=tmp_path / 'log', options=options)
+    assert code == 1, said
+    (message,) = [line for line in said.splitlines() if line.startswith('ValueError: ')]
+    skipped, tried, share = re.match(r'ValueError: (\d+) of (\d+) tries to use a file failed, ([\d.]+) %', message).groups()
+    assert 200 <= int(tried) <= 300 and 0.1 < int(skipped) / int(tried) < 0.3 and float(share) > 10
+    assert 'above the limit of 5 %' in message and 'raise max_share' in message
+    assert re.search(r'\d+ truncated or damaged', message) and re.search(r'\d+ empty', message)
+    paths = re.search(r'such as (.*?)\. The log', message)[1].split(', ')
+    assert len(paths) == 5 and all(re.search(rf'skipped {path}: \w', said) for path in paths)
+
+
+def test_one_rank_with_bad_files_stops_both(images, tmp_path):
+    options = [f'data.root={images}', 'train_dataloader.sampler.shuffle=False', 'model.queue_len=16']
+    code, said = ended(
+        'tools/dist_train.sh', '2', '--work-dir', tmp_path / 'run', log=tmp_path / 'log', options=options, PORT='29631'
+    )
+    assert code != 0
+    messages = [line for line in said.splitlines() if 'tries to use a file failed' in line]
+    assert len(messages) == 2 and len(set(messages)) == 1, said
+    assert '1.jpg' in messages[0] or '7.jpg' in messages[0]
+
+
+def test_a_raised_limit_lets_the_run_go_on(images, tmp_path):
+    options = [f'data.root={images}', 'custom_hooks.1.max_share=0.5']
+    code, said = ended(
+        'tools/train.py', '--work-dir', tmp_path / 'run', log=tmp_path / 'log',
+        options=[*options, 'param_scheduler.1.T_max=40'],
+    )  # fmt: skip
+    assert code == 0, said
+    assert re.search(r'\d+ times up to now an image could not be decoded .*: \d+ (empty|truncated or damaged), \d+', said)
+
+
+@pytest.mark.parametrize('options', [dict(max_share=-0.1), dict(max_share=1.5), dict(interval=0)])
+def test_an_option_out_of_range_is_named(options):
+    with pytest.raises(ValueError, match=f'{next(iter(options))}={next(iter(options.values()))}'):
+        CountSkipped(**options)
+
+
+def test_the_counts_are_in_memory_that_processes_share():
+    from detco_mm.transforms import DetCoViews
+
+    skips = DetCoViews().skips
+    assert all(value.is_shared() for value in vars(skips).values() if isinstance(value, torch.Tensor))
