@@ -21,7 +21,9 @@ def encoded(image, kind='JPEG', **options):
 
 def chunk(name, body, crc=None):
     """Return a chunk of a PNG."""
-    return struct.pack('>I', len(body)) + name + body + struct.pack('>I', zlib.crc32(name + body) if crc is None else crc)
+    return (
+        struct.pack('>I', len(body)) + name + body + struct.pack('>I', zlib.crc32(name + body) if crc is None else crc)
+    )
 
 
 def png(width, height, rows, depth=8, colour=2, extra=b'', crc=None):
@@ -120,6 +122,29 @@ def jpeg_promising(width, height, content=None):
     return patched(content, start + 5, struct.pack('>HH', height, width))
 
 
+def many_scans(count):
+    """Return a progressive JPEG that refines the same pixels over and over."""
+    content = encoded(PHOTO, progressive=True)
+    last = content.rindex(b'\xff\xda')
+    return content[:last] + content[last : last + 14] * count + content[last:]
+
+
+def huge_chunk(at):
+    """Return a PNG with a chunk that claims to be longer than the file: OpenCV reserved its 2 GB, and filled them."""
+    content = encoded(PHOTO, 'PNG')
+    return content[:at] + struct.pack('>I', 2**31 - 10) + b'teXt' + content[at:]
+
+
+def with_true_checksums(content):
+    """Return a PNG with the checksums that its spoilt chunks ought to have, so that they are looked at."""
+    out, at = content[:8], 8
+    while at + 12 <= len(content):
+        length = min(int.from_bytes(content[at : at + 4], 'big'), len(content) - at - 12)
+        out += chunk(content[at + 4 : at + 8], content[at + 8 : at + 8 + length])
+        at += 12 + length
+    return out
+
+
 def bad_files():
     """Return name -> content of files of which no image can be made."""
     jpeg, webp = encoded(PHOTO), encoded(PHOTO, 'WEBP')
@@ -153,6 +178,10 @@ def bad_files():
         'few-rows.png': png(100, 100, zlib.compress(b'\0' * 3000)),
         'rows-that-are-no-zlib.png': png(100, 100, b'no zlib' * 50),
         'bomb-in-ztxt.png': png(100, 100, rows, extra=chunk(b'zTXt', b'a\0\0' + zlib.compress(bytes(2**26), 9))),
+        'many-scans.jpg': many_scans(600),
+        'huge-first-chunk.png': huge_chunk(at=33),
+        'huge-chunk.png': huge_chunk(at=-12),
+        'postscript.jpg': b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n',
         'no-pixels.png': png(0, 0, rows),
         'no-width.bmp': patched(encoded(PHOTO, 'BMP'), 18, struct.pack('<ii', 0, 100)),
     }  # fmt: skip
@@ -192,4 +221,6 @@ def mutants(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
         name, content = whole[rng.integers(len(whole))]
         for _ in range(int(rng.integers(1, 4))):
             content = spoiled(content, rng)
+        if content.startswith(b'\x89PNG') and rng.random() < 0.5:
+            content = with_true_checksums(content)
         yield f'{number:05d}-{name}', content

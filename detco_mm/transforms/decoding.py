@@ -6,6 +6,7 @@ misreads some rarer colour models. So Pillow reads the header, which is cheap, a
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Iterator
 
@@ -22,6 +23,10 @@ _FLAGS = {
 }
 #: Beyond this many pixels a file is taken for a decompression bomb: the limit at which Pillow refuses by default.
 MAX_PIXELS = 2 * (1024**3 // 4 // 3)
+#: A JPEG with more scans is made to keep a decoder busy for hours; usual are 1 to 12. libjpeg-turbo's fuzzers set this.
+MAX_SCANS = 500
+#: What the suffixes of ImageFolder stand for. Of the others that Pillow knows, EPS would start Ghostscript.
+_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM', 'JPEG2000')
 #: Colour models that OpenCV reads as the same colours that Pillow does.
 _OPENCV_MODES = {'1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'RGBX'}
 #: Why a file is skipped, in a few words to count by.
@@ -59,16 +64,20 @@ def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise UndecodableImage('empty', 'the file is empty')
     try:
         with _no_warnings():
-            header = Image.open(io.BytesIO(data))
+            header = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError as error:
         raise UndecodableImage('too many pixels', f'it has more pixels than the limit of {max_pixels}') from error
     except UnidentifiedImageError as error:
-        raise UndecodableImage('no known image format', 'it is no image in a format that Pillow knows') from error
-    except Exception as error:  # whatever a damaged header makes one of Pillow's forty readers run into
+        raise UndecodableImage(
+            'no known image format', f'it is no image in a format read here: {", ".join(_FORMATS)}'
+        ) from error
+    except Exception as error:  # whatever a damaged header makes Pillow's readers run into
         raise _damaged(error) from error
     if header.width * header.height > max_pixels:
         size = f'{header.width}x{header.height}'
         raise UndecodableImage('too many pixels', f'it has {size} pixels, above the limit of {max_pixels} in all')
+    if header.format in ('JPEG', 'MPO') and _has_too_many_scans(data):
+        raise UndecodableImage('truncated or damaged', f'it has more than {MAX_SCANS} scans')
     return header
 
 
@@ -137,6 +146,20 @@ def _is_whole(data: bytes, kind: str | None) -> bool:
     if kind == 'PNG':
         return _chunks_end_well(data)
     return kind == 'WEBP' and int.from_bytes(data[4:8], 'little') + 8 <= len(data)
+
+
+# The 0xFF before a marker; followed by 0, 1 or 0xD0 to 0xD7 it belongs to the pixels.
+_MARKER = re.compile(rb'\xff+([^\x00\x01\xd0-\xd7\xff])')
+
+
+def _has_too_many_scans(data: bytes) -> bool:
+    """Go through a JPEG from marker to marker, to the end of the image."""
+    at = 2
+    scans = 0
+    while scans <= MAX_SCANS and (found := _MARKER.search(data, at)) and found[1] != b'\xd9':
+        scans += found[1] == b'\xda'
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], 'big')
+    return scans > MAX_SCANS
 
 
 def _chunks_end_well(data: bytes) -> bool:

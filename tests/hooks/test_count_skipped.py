@@ -3,15 +3,14 @@
 import re
 
 import pytest
-import torch
 
 from detco_mm.hooks import CountSkipped
 from tests.integration.small_run import CONFIG, command, photographs, start
 
 EAGER = [
     'custom_hooks.1.interval=10',
-    'train_cfg.max_epochs=40',
-    'default_hooks.checkpoint.interval=40',
+    'train_cfg.max_epochs=8',
+    'default_hooks.checkpoint.interval=8',
     'default_hooks.logger.interval=50',
 ]
 
@@ -38,7 +37,9 @@ def test_too_many_skipped_files_stop_a_run_with_share_limit_reasons_and_paths(wo
     code, said = ended('tools/train.py', '--work-dir', tmp_path / 'run', log=tmp_path / 'log', options=options)
     assert code == 1, said
     (message,) = [line for line in said.splitlines() if line.startswith('ValueError: ')]
-    skipped, tried, share = re.match(r'ValueError: (\d+) of (\d+) tries to use a file failed, ([\d.]+) %', message).groups()
+    skipped, tried, share = re.match(
+        r'ValueError: (\d+) of (\d+) tries to use a file failed, ([\d.]+) %', message
+    ).groups()
     assert 200 <= int(tried) <= 300 and 0.1 < int(skipped) / int(tried) < 0.3 and float(share) > 10
     assert 'above the limit of 5 %' in message and 'raise max_share' in message
     assert re.search(r'\d+ truncated or damaged', message) and re.search(r'\d+ empty', message)
@@ -61,20 +62,15 @@ def test_a_raised_limit_lets_the_run_go_on(images, tmp_path):
     options = [f'data.root={images}', 'custom_hooks.1.max_share=0.5']
     code, said = ended(
         'tools/train.py', '--work-dir', tmp_path / 'run', log=tmp_path / 'log',
-        options=[*options, 'param_scheduler.1.T_max=40'],
+        options=[*options, 'param_scheduler.1.T_max=8'],
     )  # fmt: skip
     assert code == 0, said
-    assert re.search(r'\d+ times up to now an image could not be decoded .*: \d+ (empty|truncated or damaged), \d+', said)
+    assert re.search(
+        r'\d+ times up to now an image could not be decoded .*: \d+ (empty|truncated or damaged), \d+', said
+    )
 
 
 @pytest.mark.parametrize('options', [dict(max_share=-0.1), dict(max_share=1.5), dict(interval=0)])
 def test_an_option_out_of_range_is_named(options):
     with pytest.raises(ValueError, match=f'{next(iter(options))}={next(iter(options.values()))}'):
         CountSkipped(**options)
-
-
-def test_the_counts_are_in_memory_that_processes_share():
-    from detco_mm.transforms import DetCoViews
-
-    skips = DetCoViews().skips
-    assert all(value.is_shared() for value in vars(skips).values() if isinstance(value, torch.Tensor))
