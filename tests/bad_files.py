@@ -58,7 +58,7 @@ def ycck():
 def good_files():
     """Return name -> content of files that have to be decoded."""
     small = PHOTO.resize((40, 30))
-    grey16 = Image.fromarray((np.asarray(PHOTO.convert('L')).astype(np.uint16) * 257))
+    grey16 = Image.fromarray(np.asarray(PHOTO.convert('L')).astype(np.uint16) * 257)
     palette = PHOTO.convert('P')
     transparent = PHOTO.copy()
     transparent.putalpha(PHOTO.convert('L'))
@@ -130,9 +130,9 @@ def many_scans(count):
 
 
 def huge_chunk(at):
-    """Return a PNG with a chunk that claims to be longer than the file: OpenCV reserved its 2 GB, and filled them."""
+    """Return a PNG with a chunk that claims to be longer than the file: OpenCV reserves its 2 GB and fills them."""
     content = encoded(PHOTO, 'PNG')
-    return content[:at] + struct.pack('>I', 2**31 - 10) + b'teXt' + content[at:]
+    return content[:at] + struct.pack('>I', 2**31 - 10) + b'\0\x99\xff3' + content[at:]
 
 
 def with_true_checksums(content):
@@ -187,7 +187,7 @@ def bad_files():
     }  # fmt: skip
 
 
-def spoiled(content, rng) -> bytes:
+def spoilt(content, rng) -> bytes:
     """Return the content cut, with other bits, with a run of other bytes, or with a piece moved."""
     way, size = rng.integers(8), max(len(content), 2)
     # Half of the damage in the headers, where the decisions are.
@@ -214,13 +214,13 @@ def spoiled(content, rng) -> bytes:
 
 
 def mutants(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
-    """Yield names and contents of spoiled files; the same for the same seed."""
+    """Yield names and contents of spoilt files; the same for the same seed."""
     rng = np.random.default_rng(seed)
     whole = [(name, content) for name, content in good_files().items() if len(content) < 200_000]
     for number in range(count):
         name, content = whole[rng.integers(len(whole))]
         for _ in range(int(rng.integers(1, 4))):
-            content = spoiled(content, rng)
+            content = spoilt(content, rng)
         if content.startswith(b'\x89PNG') and rng.random() < 0.5:
             content = with_true_checksums(content)
         yield f'{number:05d}-{name}', content

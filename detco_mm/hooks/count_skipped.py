@@ -11,7 +11,7 @@ from torch import tensor
 from detco_mm.registry import HOOKS
 
 #: Tries, of all ranks together, from which on a share is judged. Where 2 % of the files are broken, more than 5 % of 200
-#: tries meet one in less than one run of 100 (binomial distribution).
+#: tries fail in 1 of 400 runs (binomial distribution).
 LEAST = 200
 
 

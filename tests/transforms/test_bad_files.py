@@ -1,4 +1,4 @@
-"""Spoiled and odd files by the hundred through the pipeline of a real run: each gives views or is skipped with a reason."""
+"""Spoilt and odd files by the hundred through the pipeline of a real run: views, or a skip with its reason."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ MUTANTS = 500
 
 @pytest.fixture(scope='module')
 def corpus(tmp_path_factory):
-    """A folder of good, bad and spoiled files."""
+    """A folder of good, bad and spoilt files."""
     folder = tmp_path_factory.mktemp('corpus')
     files = [*good_files().items(), *bad_files().items(), *mutants(MUTANTS)]
     for name, content in files:
@@ -101,7 +101,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1000)
 
 
 def test_what_a_file_promises_is_not_reserved(corpus):
-    # The first two are PNGs for which OpenCV reserved what a spoilt length says.
+    # The first two are PNGs for which OpenCV, if asked, fills the memory that a spoilt length names.
     names = ['huge-chunk.png', 'huge-first-chunk.png', *(name for name in bad_files() if 'bomb' in name)]
     line = [sys.executable, '-c', GROWTH, *(corpus / name for name in ('3000x2500.png', *names))]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
