@@ -10,8 +10,8 @@ from torch import tensor
 
 from detco_mm.registry import HOOKS
 
-#: Tries, of all ranks together, from which on a share is judged. Where 2 % of the files are broken, more than 5 % of 200
-#: tries fail in 1 of 400 runs (binomial distribution).
+#: Tries, of all ranks together, from which on a share is judged. Where 2 % of the files are broken, more than 5 % of
+#: 200 tries fail in 1 of 400 runs (binomial distribution).
 LEAST = 200
 
 
