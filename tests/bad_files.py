@@ -99,7 +99,7 @@ def good_files():
         'png-in.jpg': encoded(PHOTO, 'PNG'),
         'jpeg-in.png': encoded(PHOTO),
         'webp-in.gif': encoded(PHOTO, 'WEBP'),
-        'huge-last-chunk.png': huge_chunk(at=-12),
+        'huge-last-chunk.png': huge_chunk(b'IEND'),
         '1x1.png': plain_png(1, 1),
         '1x1.jpg': encoded(Image.new('RGB', (1, 1))),
         '1x3000.png': plain_png(1, 3000),
@@ -130,9 +130,10 @@ def many_scans(count):
     return content[:last] + content[last : last + 14] * count + content[last:]
 
 
-def huge_chunk(at):
+def huge_chunk(before, content=None):
     """Return a PNG with a chunk that claims to be longer than the file: OpenCV reserves its 2 GB and fills them."""
-    content = encoded(PHOTO, 'PNG')
+    content = encoded(PHOTO, 'PNG') if content is None else content
+    at = content.rindex(before) - 4
     return content[:at] + struct.pack('>I', 2**31 - 10) + b'\0\x99\xff3' + content[at:]
 
 
@@ -150,6 +151,8 @@ def bad_files():
     """Return name -> content of files of which no image can be made."""
     jpeg, webp = encoded(PHOTO), encoded(PHOTO, 'WEBP')
     rows = zlib.compress(b'\0' * 30000)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8))
+    two_idats = encoded(noise, 'PNG')  # Pillow cuts the pixels every 64 kB
     return {
         'empty.jpg': b'',
         'empty.png': b'',
@@ -180,7 +183,8 @@ def bad_files():
         'rows-that-are-no-zlib.png': png(100, 100, b'no zlib' * 50),
         'bomb-in-ztxt.png': png(100, 100, rows, extra=chunk(b'zTXt', b'a\0\0' + zlib.compress(bytes(2**26), 9))),
         'many-scans.jpg': many_scans(600),
-        'huge-first-chunk.png': huge_chunk(at=33),
+        'huge-middle-chunk.png': huge_chunk(b'IDAT', two_idats),
+        'huge-first-chunk.png': huge_chunk(b'IDAT'),
         'postscript.jpg': b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n',
         'no-pixels.png': png(0, 0, rows),
         'no-width.bmp': patched(encoded(PHOTO, 'BMP'), 18, struct.pack('<ii', 0, 100)),

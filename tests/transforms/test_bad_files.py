@@ -101,8 +101,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1000)
 
 
 def test_what_a_file_promises_is_not_reserved(corpus):
-    # The first two are PNGs for which OpenCV, if asked, fills the memory that a spoilt length names.
-    names = ['huge-last-chunk.png', 'huge-first-chunk.png', *(name for name in bad_files() if 'bomb' in name)]
+    # PNGs for which OpenCV, if asked, fills the memory that a spoilt length names, and headers that promise too much
+    names = sorted(name for name in {**good_files(), **bad_files()} if 'huge' in name or 'bomb' in name)
     line = [sys.executable, '-c', GROWTH, *(corpus / name for name in ('3000x2500.png', *names))]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     assert int(done.stdout.splitlines()[-1]) < 200
