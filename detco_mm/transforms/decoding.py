@@ -110,7 +110,7 @@ def decode(data: bytes, header: Image.Image, reduce: int = 1) -> np.ndarray:
             header.draft('RGB', (header.width // reduce, header.height // reduce))
             ImageOps.exif_transpose(header, in_place=True)
             if header.mode[0] == 'I':
-                return _from_16_bits(np.array(header))
+                return _eight_bits(np.array(header), header.mode)
             rgb = np.array(header if header.mode == 'RGB' else header.convert('RGB'))
     except Exception as error:  # as above
         raise _damaged(error) from error
@@ -119,9 +119,9 @@ def decode(data: bytes, header: Image.Image, reduce: int = 1) -> np.ndarray:
     return rgb
 
 
-def _from_16_bits(values: np.ndarray) -> np.ndarray:
-    """Cut (H, W) whole numbers, of 16 bits where one is above 255, to 8 bits; Pillow would clip them."""
-    if values.max(initial=0) > 255:
+def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
+    """Cut (H, W) whole numbers to the upper 8 of 16 bits; Pillow would clip them. Mode I may hold 8 bits as well."""
+    if mode != 'I' or values.max(initial=0) > 255:
         values = values.clip(0, 65535) >> 8
     return cv2.cvtColor(values.clip(0, 255).astype(np.uint8), cv2.COLOR_GRAY2RGB)
 
