@@ -148,14 +148,15 @@ def _is_whole(data: bytes, kind: str | None) -> bool:
     return kind == 'WEBP' and int.from_bytes(data[4:8], 'little') + 8 <= len(data)
 
 
-# The 0xFF before a marker; followed by 0, 1 or 0xD0 to 0xD7 it belongs to the pixels.
-_MARKER = re.compile(rb'\xff+([^\x00\x01\xd0-\xd7\xff])')
+#: A JPEG's marker. Before 0, 1 or 0xD0 to 0xD7 the 0xFF belongs to the pixels; others may stand before it to fill up.
+_MARKER = re.compile(rb'\xff([^\x00\x01\xd0-\xd7\xff])')
 
 
 def _has_too_many_scans(data: bytes) -> bool:
     """Go through a JPEG from marker to marker, to the end of the image."""
-    at = 2
-    scans = 0
+    if data.count(b'\xff\xda') <= MAX_SCANS:  # quick; but a film behind the image holds the two bytes by chance
+        return False
+    at, scans = 2, 0
     while scans <= MAX_SCANS and (found := _MARKER.search(data, at)) and found[1] != b'\xd9':
         scans += found[1] == b'\xda'
         at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], 'big')
