@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from mmengine.logging import print_log
 
+from detco_mm.weights.reading import why_not_loaded
+
 
 def newest_whole_checkpoint(work_dir: str | Path) -> Path | None:
     """Find the newest checkpoint that can be read to its end.
@@ -28,14 +30,13 @@ def newest_whole_checkpoint(work_dir: str | Path) -> Path | None:
         try:
             checkpoint = torch.load(path, map_location='cpu', weights_only=True)
         except Exception as error:  # whatever damage makes PyTorch, pickle or zip raise
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             print_log(
-                f'{path} is damaged and not used ({reason}); the one before it is tried',
+                f'{path} is damaged and not used ({why_not_loaded(error)}); the one before it is tried',
                 logger='current',
                 level=logging.WARNING,
             )
             continue
-        if 'optimizer' in checkpoint:
+        if isinstance(checkpoint, dict) and 'optimizer' in checkpoint:
             return path
     if found:
         raise ValueError(
