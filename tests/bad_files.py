@@ -63,6 +63,8 @@ def good_files():
     transparent = PHOTO.copy()
     transparent.putalpha(PHOTO.convert('L'))
     frames = dict(save_all=True, append_images=[small.rotate(90), small.rotate(180)])
+    turned = Image.Exif()
+    turned[0x0112] = 6
     files = {f'oriented{n}.jpg': oriented(n) for n in range(10)}
     files |= {f'oriented{n}-cmyk.jpg': oriented(n, 'CMYK') for n in (3, 6, 8)}
     files |= {
@@ -73,6 +75,7 @@ def good_files():
         'ycck.jpg': ycck(),
         'adobe-rgb.jpg': encoded(PHOTO, icc_profile=b'Adobe RGB (1998)' * 40),
         'trailing.jpg': encoded(PHOTO) + b'\0' * 500,
+        'film-behind.jpg': encoded(PHOTO) + b'\xff\xda' * 600,
         'plain.png': encoded(PHOTO, 'PNG'),
         'alpha.png': encoded(transparent, 'PNG'),
         'la.png': encoded(PHOTO.convert('LA'), 'PNG'),
@@ -80,6 +83,7 @@ def good_files():
         'palette-bytes.png': encoded(palette, 'PNG', transparency=bytes(range(200))),
         'bilevel.png': encoded(PHOTO.convert('1'), 'PNG'),
         'grey16.png': encoded(grey16, 'PNG'),
+        'oriented-grey16.png': encoded(grey16, 'PNG', exif=turned),
         'interlaced-header.png': plain_png(20, 20, 16, 6),
         'i16.tif': encoded(grey16, 'TIFF'),
         'float.tif': encoded(PHOTO.convert('F'), 'TIFF'),
