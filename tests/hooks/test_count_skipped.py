@@ -1,5 +1,6 @@
 """The share of files that cannot be used stops a run, on every rank, with what a user needs to know."""
 
+import os
 import re
 
 import pytest
@@ -60,6 +61,7 @@ def test_one_rank_with_bad_files_stops_both(images, tmp_path):
 
 
 def refused(rank, images, folder):
+    os.environ['LOCAL_RANK'] = str(rank)  # as torchrun sets it
     options = {'train_dataloader.sampler.shuffle': False, 'model.queue_len': 16, 'custom_hooks.1.interval': 10}
     try:
         train(folder / str(rank), images, **options, **{'train_cfg.max_epochs': 8}, launcher='pytorch')
