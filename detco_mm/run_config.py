@@ -11,7 +11,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 
-from detco_mm.checkpoints import damage, newest_whole_checkpoint
+from detco_mm.checkpoints import newest_whole_checkpoint
+from detco_mm.seal import damage
 from detco_mm.weights import export_backbone, is_exported, read_backbone, verify_backbone
 
 

@@ -21,16 +21,18 @@ from mmengine.dist import utils as dist_utils
 from mmengine.fileio import LocalBackend
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.registry import Registry
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from packaging.version import Version
 
-from .checkpoints import seal
 from .files import write_whole
+from .seal import seal
 
 # Distributions, the versions that work together, and why the upper ends are where they are: MMSelfSup 1.0.0 asserts
-# mmcls < 1.1 and mmcv < 2.1; MMEngine's get_installed_path needs pkg_resources, which setuptools 82 dropped.
+# mmcls < 1.1 and mmcv < 2.1; MMEngine's get_installed_path needs pkg_resources, which setuptools 82 dropped. The lower
+# end of torch: though loaded with weights_only=True, a file could run code before 2.6 and corrupt memory before 2.10
+# (CVE-2025-32434, CVE-2026-24747).
 RANGES: dict[tuple[str, ...], tuple[str, str]] = {
-    ('torch',): ('2.4', '3'),
+    ('torch',): ('2.10', '3'),
     ('mmengine',): ('0.10.4', '0.11'),
     ('mmcv', 'mmcv-lite'): ('2.0.0rc4', '2.1'),
     ('mmcls',): ('1.0.0rc6', '1.1'),
@@ -185,25 +187,41 @@ def write_local_files_whole() -> bool:
     return _replace(LocalBackend, 'put', make)
 
 
-def keep_code_out_of_checkpoints() -> bool:
-    """Do not run the configuration that a checkpoint carries.
+def load_checkpoints_without_code() -> bool:
+    """Load checkpoints of any kind of path as weights and plain values alone, and say which file was refused.
 
-    Symptom: ``Runner.resume`` executes the text under ``meta.config`` of a checkpoint as a Python config, however
-    safely the file itself was loaded. MMEngine itself writes ``meta.cfg``, which nothing executes.
-    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/runner/runner.py (resume)
+    Symptom: a checkpoint given as a URL is unpickled without restrictions, and runs what its author put in; so is any
+    other where ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is set. A resumed one also runs the text in ``meta['config']``,
+    which MMCV wrote and MMEngine executes to compare numbers of GPUs.
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/runner/checkpoint.py (load_from_http), runner.py
+    (resume)
     Condition: always.
     """
 
     def make(original: Callable) -> Callable:
-        def load_checkpoint(self: Runner, *args: Any, **kwargs: Any) -> Any:
-            checkpoint = original(self, *args, **kwargs)
+        def load_checkpoint(filename: str, map_location: Any = None, logger: str = 'current') -> Any:
+            from .weights.reading import why_not_loaded
+
+            forced, not_forced = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+            before = {name: os.environ.pop(name, None) for name in (forced, not_forced)}
+            os.environ[forced] = '1'
+            try:
+                checkpoint = original(filename, map_location, logger)
+            except OSError:  # it is not there
+                raise
+            except Exception as error:  # whatever damage makes PyTorch, pickle or zip raise
+                reason = why_not_loaded(error)
+                raise ValueError(f'"{filename}" is not a checkpoint that loads safely: {reason}') from error
+            finally:
+                del os.environ[forced]
+                os.environ.update({name: value for name, value in before.items() if value is not None})
             if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
                 checkpoint['meta'].pop('config', None)
             return checkpoint
 
         return load_checkpoint
 
-    return _replace(Runner, 'load_checkpoint', make)
+    return _replace(CheckpointLoader, 'load_checkpoint', make)
 
 
 def start_gloo_without_gpu() -> bool:
@@ -277,7 +295,7 @@ REPAIRS = (
     keep_message_hub_in_plain_types,
     keep_short_histories,
     write_local_files_whole,
-    keep_code_out_of_checkpoints,
+    load_checkpoints_without_code,
     start_gloo_without_gpu,
     wrap_models_without_gpu,
 )

@@ -56,9 +56,14 @@ class ImageFolder(BaseDataset):
         )
 
     @property
+    def skips(self) -> Any:
+        """The SkipCounts of the pipeline's step that decodes; None if it has no such step."""
+        return next((step.skips for step in self.pipeline.transforms if hasattr(step, 'skips')), None)
+
+    @property
     def skipped(self) -> int:
-        """How many times a step of the pipeline had to skip an image that it could not decode."""
-        return sum(getattr(step, 'skipped', 0) for step in self.pipeline.transforms)
+        """How many times the pipeline had to skip an image that could not be decoded."""
+        return sum(self.skips.by_reason.values()) if self.skips is not None else 0
 
     def load_data_list(self) -> list[dict]:
         """Return one ``dict(img_path=...)`` for each image."""

@@ -4,12 +4,15 @@ OpenCV decodes twice as fast as Pillow but fills the missing part of a truncated
 misreads some rarer colour models. So Pillow reads the header, which is cheap, and decodes what OpenCV would not.
 """
 
+import contextlib
 import io
+import re
 import warnings
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 #: OpenCV's flags by the factor that they divide both sides by; a JPEG is then decoded faster, not merely shrunk.
 _FLAGS = {
@@ -20,43 +23,69 @@ _FLAGS = {
 }
 #: Beyond this many pixels a file is taken for a decompression bomb: the limit at which Pillow refuses by default.
 MAX_PIXELS = 2 * (1024**3 // 4 // 3)
+#: A JPEG with more scans is made to keep a decoder busy for hours; usual are 1 to 12. libjpeg-turbo's fuzzers set this.
+MAX_SCANS = 500
+#: What the suffixes of ImageFolder stand for. Of the others that Pillow knows, EPS would start Ghostscript.
+_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM', 'JPEG2000')
 #: Colour models that OpenCV reads as the same colours that Pillow does.
 _OPENCV_MODES = {'1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'RGBX'}
+#: Why a file is skipped, in a few words to count by.
+REASONS = ('not readable', 'empty', 'no known image format', 'too many pixels', 'truncated or damaged')
 
 
 class UndecodableImage(Exception):  # noqa: N818 - an ordinary outcome for a file, not a fault of the program
-    """No image can be made of these bytes; the message is the reason."""
+    """No image can be made of these bytes; the message is the reason.
+
+    Args:
+        reason: one of REASONS.
+        details: a clause for the log.
+    """
+
+    def __init__(self, reason: str, details: str) -> None:
+        super().__init__(details)
+        self.reason = reason
 
 
-def read_header(data: bytes) -> Image.Image | None:
+def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open an image without decoding it.
 
     Args:
         data: The whole file.
+        max_pixels: What an image may have; beyond :data:`MAX_PIXELS` Pillow refuses in any case.
 
     Returns:
-        Pillow's image, not yet decoded; None if Pillow does not know the format.
+        Pillow's image, not yet decoded.
 
     Raises:
-        UndecodableImage: if the file is empty or promises more pixels than :data:`MAX_PIXELS`.
+        UndecodableImage: if the file is empty, of no format that Pillow knows, damaged at its start, or promises more
+            pixels than the limit. OpenCV is not asked about such a file: of a spoilt PNG it reserves gigabytes.
     """
     if not data:
-        raise UndecodableImage('the file is empty')
+        raise UndecodableImage('empty', 'the file is empty')
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-            header = Image.open(io.BytesIO(data))
+        with _no_warnings():
+            header = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError as error:
-        raise UndecodableImage(f'it has more pixels than the limit of {MAX_PIXELS}') from error
-    except (OSError, SyntaxError, ValueError):  # what Pillow's format plugins raise on damaged headers
-        return None
-    if header.width * header.height > MAX_PIXELS:
-        raise UndecodableImage(f'it has {header.width}x{header.height} pixels, above the limit of {MAX_PIXELS} in all')
+        raise UndecodableImage('too many pixels', f'it has more pixels than the limit of {max_pixels}') from error
+    except UnidentifiedImageError as error:
+        raise UndecodableImage(
+            'no known image format', f'it is no image in a format read here: {", ".join(_FORMATS)}'
+        ) from error
+    except Exception as error:  # whatever a damaged header makes Pillow's readers run into
+        raise _damaged(error) from error
+    if header.width * header.height > max_pixels:
+        size = f'{header.width}x{header.height}'
+        raise UndecodableImage('too many pixels', f'it has {size} pixels, above the limit of {max_pixels} in all')
+    if header.format in ('JPEG', 'MPO') and _has_too_many_scans(data):
+        raise UndecodableImage('truncated or damaged', f'it has more than {MAX_SCANS} scans')
     return header
 
 
-def decode(data: bytes, header: Image.Image | None, reduce: int = 1) -> np.ndarray:
+def decode(data: bytes, header: Image.Image, reduce: int = 1) -> np.ndarray:
     """Decode an image to 8 bits and three channels, turned as its EXIF orientation says.
+
+    While it lasts, up to 14 bytes a pixel are taken: CMYK and RGB in Pillow's four bytes, the copy that turns them, and
+    the result.
 
     Args:
         data: The whole file.
@@ -69,22 +98,45 @@ def decode(data: bytes, header: Image.Image | None, reduce: int = 1) -> np.ndarr
     Raises:
         UndecodableImage: if the file is truncated or damaged.
     """
-    # Pillow clips values above 8 bits (modes I and F) where OpenCV scales them.
-    if header is None or header.mode[0] in 'IF' or (header.mode in _OPENCV_MODES and _is_whole(data, header.format)):
+    if header.mode in _OPENCV_MODES and _is_whole(data, header.format):
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[reduce])
-        except cv2.error as error:
-            raise UndecodableImage(f'OpenCV cannot decode it ({error.err})') from error
+        except cv2.error:
+            image = None  # Pillow has the last word
         if image is not None:
             return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-        if header is None:
-            raise UndecodableImage('it is no image in a format that OpenCV or Pillow knows')
     try:
-        header.draft('RGB', (header.width // reduce, header.height // reduce))
-        rgb = ImageOps.exif_transpose(header).convert('RGB')
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        raise UndecodableImage(f'it is truncated or damaged ({error})') from error
-    return np.array(rgb)
+        with _no_warnings():
+            header.draft('RGB', (header.width // reduce, header.height // reduce))
+            ImageOps.exif_transpose(header, in_place=True)
+            if header.mode[0] == 'I':
+                return _eight_bits(np.array(header), header.mode)
+            rgb = np.array(header if header.mode == 'RGB' else header.convert('RGB'))
+    except Exception as error:  # as above
+        raise _damaged(error) from error
+    if not rgb.size:
+        raise UndecodableImage('truncated or damaged', 'it has no pixels')
+    return rgb
+
+
+def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
+    """Cut (H, W) whole numbers to the upper 8 of 16 bits; Pillow would clip them. Mode I may hold 8 bits as well."""
+    if mode != 'I' or values.max(initial=0) > 255:
+        values = values.clip(0, 65535) >> 8
+    return cv2.cvtColor(values.clip(0, 255).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+
+
+def _damaged(error: Exception) -> UndecodableImage:
+    details = str(error) or type(error).__name__
+    return UndecodableImage('truncated or damaged', f'it is truncated or damaged ({details})')
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Keep Pillow's remarks on large files and crooked EXIF, which name no file, from the log."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
 
 
 def _is_whole(data: bytes, kind: str | None) -> bool:
@@ -94,3 +146,18 @@ def _is_whole(data: bytes, kind: str | None) -> bool:
     if kind == 'PNG':
         return data.endswith(b'IEND\xaeB`\x82')
     return kind == 'WEBP' and int.from_bytes(data[4:8], 'little') + 8 <= len(data)
+
+
+#: A JPEG's marker. Before 0, 1 or 0xD0 to 0xD7 the 0xFF belongs to the pixels; others may stand before it to fill up.
+_MARKER = re.compile(rb'\xff([^\x00\x01\xd0-\xd7\xff])')
+
+
+def _has_too_many_scans(data: bytes) -> bool:
+    """Go through a JPEG from marker to marker, to the end of the image."""
+    if data.count(b'\xff\xda') <= MAX_SCANS:  # quick; but a film behind the image holds the two bytes by chance
+        return False
+    at, scans = 2, 0
+    while scans <= MAX_SCANS and (found := _MARKER.search(data, at)) and found[1] != b'\xd9':
+        scans += found[1] == b'\xda'
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], 'big')
+    return scans > MAX_SCANS

@@ -4,16 +4,15 @@ import logging
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine import fileio
 from mmengine.dist import get_rank
 from mmengine.logging import print_log
-from torch.utils.data import get_worker_info
 
 from detco_mm.registry import TRANSFORMS
 from detco_mm.transforms.crops import random_box, resized_crop, smallest_side
-from detco_mm.transforms.decoding import UndecodableImage, decode, read_header
+from detco_mm.transforms.decoding import MAX_PIXELS, UndecodableImage, decode, read_header
 from detco_mm.transforms.photometric import ColourJitter, GaussianBlur, check_probability, flip, to_grey
+from detco_mm.transforms.skips import SkipCounts
 
 #: The values of MoCo v2's ``--aug-plus``.
 COLOUR_JITTER = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8)
@@ -28,7 +27,7 @@ class DetCoViews:
     RGB; and ``view_boxes``, where in the image each was cut: top, left, height, width as shares of its sides. The file
     is read and decoded once; a large JPEG is decoded at half, quarter or eighth size where every crop would still be
     shrunk from there. A file that cannot be decoded makes the item None, so that the data set takes another one; it is
-    logged with the reason and counted in :attr:`skipped`.
+    logged with the reason and counted in :attr:`skips`.
 
     Args:
         global_size: Side of the global views, in pixels.
@@ -44,6 +43,8 @@ class DetCoViews:
             cuts its patches out of them; ``local_size`` and ``local_scale`` are not used then.
         rand_augment: Arguments of torchvision's RandAugment, applied to the global views right after the
             crop, e.g. ``dict(num_ops=2, magnitude=9)``; None for none.
+        max_pixels: Skip images that have more. Decoding takes up to 14 bytes a pixel, in each worker; the default is
+            where Pillow refuses, and cannot be exceeded.
 
     Raises:
         ValueError: if a size, a range or a probability is out of its bounds.
@@ -64,6 +65,7 @@ class DetCoViews:
         flip_prob: float = 0.5,
         local_from_global: bool = False,
         rand_augment: dict | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         for name, size in (('global_size', global_size), ('local_size', local_size)):
             if size < 1:
@@ -82,17 +84,22 @@ class DetCoViews:
         self.grey_prob = check_probability('grey_prob', grey_prob)
         self.flip_prob = check_probability('flip_prob', flip_prob)
         self._rand_augment = _RandAugment(**rand_augment) if rand_augment is not None else None
-        # One cell for each worker, in memory that all of them share: no two processes write the same cell.
-        self._skips = torch.zeros(256, dtype=torch.int64).share_memory_()
+        if not 1 <= max_pixels <= MAX_PIXELS:
+            raise ValueError(f'max_pixels={max_pixels} is no limit: set it to 1 to {MAX_PIXELS}, where Pillow refuses')
+        self.max_pixels = int(max_pixels)
+        self.skips = SkipCounts()
         self._logged: set[str] = set()
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any] | None:
         """Add ``views`` and ``view_boxes`` to ``results``; None if the image cannot be decoded."""
-        path = results['img_path']
+        self.skips.note_tried()
         try:
-            image = self._read(path)
-        except (OSError, UndecodableImage) as error:
-            self._skip(path, str(error))
+            image = self._read(results['img_path'])
+        except UndecodableImage as error:
+            self._skip(results, error.reason, str(error))
+            return None
+        except (OSError, ValueError) as error:  # ValueError: a path that no file system has, as with a zero byte
+            self._skip(results, 'not readable', str(error))
             return None
         height, width = image.shape[:2]
         views, boxes = [], []
@@ -107,18 +114,13 @@ class DetCoViews:
     @property
     def skipped(self) -> int:
         """How many times an image had to be skipped, in all workers of this process."""
-        return int(self._skips.sum())
+        return sum(self.skips.by_reason.values())
 
     def _read(self, path: str) -> np.ndarray:
         data = fileio.get(path)
-        header = read_header(data)
-        reduce = 1
-        if header is not None:
-            spare = min(
-                smallest_side(header.height, header.width, scale, self.ratio) / size for size, scale in self._crops
-            )
-            reduce = next(factor for factor in (8, 4, 2, 1) if factor <= max(spare, 1))
-        return decode(data, header, reduce)
+        header = read_header(data, self.max_pixels)
+        spare = min(smallest_side(header.height, header.width, scale, self.ratio) / size for size, scale in self._crops)
+        return decode(data, header, next(factor for factor in (8, 4, 2, 1) if factor <= max(spare, 1)))
 
     def _augment(self, view: np.ndarray, is_global: bool) -> np.ndarray:
         if is_global and self._rand_augment is not None:
@@ -131,14 +133,14 @@ class DetCoViews:
             view = self._blur(view)
         return flip(view) if np.random.random() < self.flip_prob else view
 
-    def _skip(self, path: str, reason: str) -> None:
-        worker = get_worker_info()
-        self._skips[0 if worker is None else 1 + worker.id % (len(self._skips) - 1)] += 1
+    def _skip(self, results: dict[str, Any], reason: str, details: str) -> None:
+        self.skips.note_skipped(reason, results.get('sample_idx', -1))
+        path = results['img_path']
         if path not in self._logged:  # once for each file, or a long run writes the same line in each epoch
             self._logged.add(path)
             # Of ranks other than 0, MMEngine's logger shows errors alone.
             level = logging.WARNING if get_rank() == 0 else logging.ERROR
-            print_log(f'skipped {path}: {reason}', logger='current', level=level)
+            print_log(f'skipped {path}: {details}', logger='current', level=level)
 
 
 class _RandAugment:

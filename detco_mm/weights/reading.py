@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,14 @@ class _ArraysOnly(pickle.Unpickler):
         return _ALLOWED.get((module, name)) or _refuse(f'{module}.{name}')
 
 
+def why_not_loaded(error: Exception) -> str:
+    """Say in one line what PyTorch or pickle met while they read a checkpoint."""
+    # PyTorch's own message advises, at length, to load the file without this protection.
+    found = re.search(r'GLOBAL (\S+) was not an allowed global', str(error))
+    asked = f'it asks to run {found[1]}, which a file of weights has no need of' if found else str(error)
+    return (asked or type(error).__name__).splitlines()[0]
+
+
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint: a torch file, safetensors, or a pickle of arrays as detectron2's users exchange.
 
@@ -66,8 +75,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
                 checkpoint = _ArraysOnly(file, encoding='latin1').load()
     # A damaged pickle raises whatever its garbled instructions run into.
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f'"{path}" is not a checkpoint that loads safely: {reason}') from error
+        raise ValueError(f'"{path}" is not a checkpoint that loads safely: {why_not_loaded(error)}') from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f'"{path}" holds a {type(checkpoint).__name__}: a checkpoint is a dict with a state_dict')
     return checkpoint

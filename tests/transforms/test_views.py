@@ -198,7 +198,26 @@ def test_a_file_that_cannot_be_decoded_is_skipped_counted_and_logged_with_path_a
 def test_a_missing_file_is_skipped():
     step = DetCoViews()
     assert step(dict(img_path='no/such/file.jpg')) is None
-    assert step.skipped == 1
+    assert step(dict(img_path='a\0b.jpg')) is None
+    assert step.skipped == step.skips.by_reason['not readable'] == 2
+
+
+def test_skips_are_counted_by_reason_with_a_few_examples(tmp_path):
+    step = DetCoViews(max_pixels=160 * 160 - 1)
+    for index, content in enumerate(
+        (b'', b'', b'text', GOOD['jpeg'], GOOD['jpeg'][:900], encoded(SQUARE.resize((9, 9))))
+    ):
+        (tmp_path / 'image.bin').write_bytes(content)
+        step(dict(img_path=str(tmp_path / 'image.bin'), sample_idx=10 + index))
+    assert step.skips.tried == 6
+    assert step.skips.by_reason == {
+        'not readable': 0,
+        'empty': 2,
+        'no known image format': 1,
+        'too many pixels': 2,
+        'truncated or damaged': 0,
+    }
+    assert step.skips.examples == [10, 11, 12, 13, 14]
 
 
 class Items(torch.utils.data.Dataset):
@@ -281,6 +300,7 @@ def test_it_is_built_by_its_name():
         (dict(grey_prob=-0.1), 'grey_prob=-0.1'),
         (dict(flip_prob=2), 'flip_prob=2'),
         (dict(blur=dict(prob=2)), 'blur.prob=2'),
+        (dict(max_pixels=0), 'max_pixels=0'),
     ],
 )
 def test_an_option_out_of_range_is_named(options, words):
