@@ -26,7 +26,8 @@ def test_the_recipe_is_the_papers():
     assert model.head.stage_weights == dict(res2=0.1, res3=0.4, res4=0.7, res5=1.0)
     assert model.head.pairs == ('g2g', 'l2l', 'l2g') and model.neck.out_channels == 128
     assert (data.batch_size, cfg.auto_scale_lr.base_batch_size) == (32, 256)
-    assert optimizer == dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4)
+    fused = {'fused': True}  # the same arithmetic in one pass over memory
+    assert optimizer == dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4, **fused)
     assert [step['type'] for step in data.dataset.pipeline] == [
         'detco_mm.DetCoViews',
         'detco_mm.JigsawPatches',

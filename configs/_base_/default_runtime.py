@@ -7,7 +7,12 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='detco_mm.RunChecks'), dict(type='detco_mm.CountSkipped'), dict(type='detco_mm.StopOnSignal')]
+custom_hooks = [
+    dict(type='detco_mm.RunChecks'),
+    dict(type='detco_mm.MatchLayout'),
+    dict(type='detco_mm.CountSkipped'),
+    dict(type='detco_mm.StopOnSignal'),
+]
 
 env_cfg = dict(
     cudnn_benchmark=True,
