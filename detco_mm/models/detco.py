@@ -92,8 +92,9 @@ class DetCo(BaseModel):
         self.key_encoder = MomentumEncoder(self.backbone, self.neck, momentum)
         num_rows = len(self.head.key_scopes) * len(self.head.stages)
         self.queue = KeyQueue(num_rows, queue_len, self.neck.out_channels, queue_dtype)
-        if getattr(self.data_preprocessor, 'channels_last', False):
-            self.to(memory_format=torch.channels_last)
+        channels_last = getattr(self.data_preprocessor, 'channels_last', False)
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self._layout)
         if compile_backbone:
             # Whole and patches have each their own code: one for all sizes, which PyTorch tries next, is slower.
             options = dict(dynamic=False) | ({} if compile_backbone is True else dict(compile_backbone))
@@ -111,8 +112,10 @@ class DetCo(BaseModel):
 
     def init_weights(self) -> None:
         """Initialise the query encoder and make the key encoder its copy."""
+        self.to(memory_format=torch.contiguous_format)  # numbers are drawn in the order of memory
         super().init_weights()
         self.key_encoder.copy_from(self.backbone, self.neck)
+        self.to(memory_format=self._layout)
 
     def extract_feat(self, inputs: list[Tensor] | Tensor, **kwargs) -> tuple[Tensor, ...]:
         """Map images to the stage maps of the query backbone.
