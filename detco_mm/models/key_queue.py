@@ -18,8 +18,8 @@ class KeyQueue(nn.Module):
         num_rows: G, the number of queues.
         length: K, the number of keys in each.
         dim: D, the dimensions of a key.
-        dtype: 'float32', 'float16' or 'bfloat16', the type in which keys are stored and sent from rank to rank; the loss
-            is computed in float32 in any case. A half type halves the memory. Over 65536 keys of 128 dimensions at
+        dtype: 'float32', 'float16' or 'bfloat16', the type in which keys are stored and sent from rank to rank; the
+            loss is computed in float32 in any case. A half type halves the memory. Over 65536 keys of 128 dimensions at
             temperature 0.2, with float16 the loss is off by 1e-7 of itself and its gradient by 2e-6, about as much as
             float32's own rounding; with bfloat16 by 2e-6 and 2e-5.
 
