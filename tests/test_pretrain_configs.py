@@ -58,6 +58,15 @@ def test_device_colour_differs_from_its_sibling_by_where_colours_change_alone():
     assert pipelines[0][1:] == pipelines[1][1:]
 
 
+def test_fast_differs_from_its_sibling_by_its_three_switches_alone():
+    fast, usual = (read(name)._cfg_dict.to_dict() for name in ('detco_r50_8xb32_fast', FULL[0]))
+    assert difference(fast, usual) == {
+        'model.compile_backbone': True,
+        'model.data_preprocessor.channels_last': True,
+        'optim_wrapper.type': 'detco_mm.BFloat16OptimWrapper',
+    }
+
+
 def test_the_recipe_trains_at_full_size(tmp_path):
     images = photographs(tmp_path / 'images', 4)
     line = [sys.executable, 'tools/train.py', f'configs/{FULL[3]}.py', '--work-dir', tmp_path / 'run', '--amp',
