@@ -31,6 +31,24 @@ def write_whole(path: str | Path, content: bytes | str) -> None:
         if isinstance(error, OSError):
             raise OSError(error.errno, f'{error.strerror}; what was there before is still whole', str(path)) from error
         raise
+    _sync_folder(path.parent)
+
+
+def remove_parts(folder: str | Path) -> None:
+    """Remove what a process that was killed in :func:`write_whole` left behind; nobody else may be writing there."""
+    for part in Path(folder).glob('.*.part'):
+        part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name on the disk, too, before anything older is removed."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems sync no folders
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

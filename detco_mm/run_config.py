@@ -1,5 +1,6 @@
 """What the command line asks for, written into a run's config."""
 
+import zipfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 
-from detco_mm.checkpoints import newest_whole_checkpoint
+from detco_mm.checkpoints import damage, newest_whole_checkpoint
 from detco_mm.weights import export_backbone, is_exported, read_backbone, verify_backbone
 
 
@@ -33,7 +34,7 @@ def prepare(
 
     Raises:
         FileNotFoundError: if the checkpoint to resume, or to load from, is not there.
-        ValueError: if the config has no batch size that its learning rate belongs to, or no checkpoint is whole.
+        ValueError: if the config has no batch size that its learning rate belongs to, or the checkpoint is damaged.
     """
     cfg.merge_from_dict(dict(options or {}))
     _point_data(cfg)
@@ -59,8 +60,18 @@ def prepare(
         cfg.resume = True
         newest = newest_whole_checkpoint(cfg.work_dir) if resume == 'auto' else resume
         cfg.load_from = str(newest) if newest else None
-    if cfg.get('load_from') and '://' not in cfg.load_from and not Path(cfg.load_from).is_file():
-        raise FileNotFoundError(f'no checkpoint at "{cfg.load_from}": check the path given as --resume or load_from')
+    if cfg.get('load_from') and '://' not in cfg.load_from:
+        _check_checkpoint(cfg.load_from)
+
+
+def _check_checkpoint(path: str) -> None:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no checkpoint at "{path}": check the path given as --resume or load_from')
+    if zipfile.is_zipfile(path) and (reason := damage(path)):
+        raise ValueError(
+            f'"{path}" is damaged ({reason}): name another one, or give --resume without a path, which takes the '
+            'newest that is whole'
+        )
 
 
 def _point_data(cfg: Config) -> None:

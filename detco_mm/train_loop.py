@@ -7,6 +7,7 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.runner import EpochBasedTrainLoop
 
+from detco_mm.datasets.sampler import ResumableSampler
 from detco_mm.registry import LOOPS
 
 
@@ -17,7 +18,19 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     It needs detco_mm.ResumableSampler. A checkpoint says which epoch it is from, at which step that began and how long
     it is; where the length is another now (another batch or number of GPUs), the epoch starts anew. What a step draws
     at random comes from (seed, step, rank). A hook that sets ``stop_training`` ends the epoch after the step.
+
+    Raises:
+        ValueError: if the sampler is another one.
     """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if not isinstance(self.dataloader.sampler, ResumableSampler):
+            raise ValueError(
+                f'ResumableTrainLoop with {type(self.dataloader.sampler).__name__}, which cannot start in the middle '
+                "of an epoch: set train_dataloader.sampler.type='detco_mm.ResumableSampler', or train_cfg.type to "
+                "MMEngine's 'EpochBasedTrainLoop'"
+            )
 
     def run_epoch(self) -> None:
         """Go through the rest of an epoch."""
@@ -41,7 +54,13 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def _batches_done(self) -> int:
         """How many batches of this epoch a resumed run has behind it; notes for checkpoints where the epoch began."""
         hub, length = self.runner.message_hub, len(self.dataloader)
-        if (hub.get_info('epoch_number'), hub.get_info('epoch_length')) == (self._epoch, length):
-            return self._iter - hub.get_info('epoch_start')
+        if hub.get_info('epoch_number') == self._epoch:
+            done = self._iter - hub.get_info('epoch_start')
+            if hub.get_info('epoch_length') == length:
+                return done
+            self.runner.logger.warning(
+                f'epoch {self._epoch + 1} starts anew: {done} of its {hub.get_info("epoch_length")} steps are done, '
+                f'but with this batch and number of GPUs it has {length}'
+            )
         hub.update_info_dict(dict(epoch_number=self._epoch, epoch_start=self._iter, epoch_length=length))
         return 0

@@ -7,6 +7,8 @@ applies, and it returns whether it did. All may be called again without effect.
 
 import functools
 import importlib.util
+import os
+import subprocess
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +24,7 @@ from mmengine.registry import Registry
 from mmengine.runner import Runner
 from packaging.version import Version
 
+from .checkpoints import seal
 from .files import write_whole
 
 # Distributions, the versions that work together, and why the upper ends are where they are: MMSelfSup 1.0.0 asserts
@@ -127,6 +130,27 @@ def keep_message_hub_in_plain_types() -> bool:
     return _replace(MessageHub, 'load_state_dict', make_load) or saves
 
 
+def keep_short_histories() -> bool:
+    """Keep the last 10,000 values of each logged scalar, not the last million.
+
+    Symptom: a run slows down as it gets on, and its checkpoints grow. Each step copies the history of each scalar
+    (``np.append``): for DetCo's 26, 0.2 ms a step at 10,000 values and 44 ms at a million, where 200 epochs of ImageNet
+    end. The log averages over ten steps, and over an epoch of 5,004 at most.
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/logging/history_buffer.py (update)
+    Condition: always.
+    """
+
+    def make(original: Callable) -> Callable:
+        def __init__(
+            self: HistoryBuffer, log_history: Any = (), count_history: Any = (), max_length: int = 10_000
+        ) -> None:
+            original(self, list(log_history), list(count_history), max_length)
+
+        return __init__
+
+    return _replace(HistoryBuffer, '__init__', make)
+
+
 def _plain(value: Any) -> Any:
     """Replace HistoryBuffers by the arguments that build them, NumPy's numbers by Python's."""
     if isinstance(value, HistoryBuffer):
@@ -144,28 +168,50 @@ def _plain(value: Any) -> Any:
 
 
 def write_local_files_whole() -> bool:
-    """Write checkpoints to a temporary file that takes their name once it is on the disk.
+    """Write checkpoints to a temporary file that takes their name once it is on the disk, with a checksum in it.
 
-    Symptom: a run that is killed while it writes a checkpoint leaves half of it, under the name of the whole.
+    Symptom: a run that is killed while it writes a checkpoint leaves half of it, under the name of the whole; and
+    nobody notices bits that change on the disk.
     Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/fileio/backends/local_backend.py (put)
     Condition: always.
     """
 
     def make(original: Callable) -> Callable:
         def put(self: LocalBackend, obj: bytes, filepath: str | Path) -> None:
-            write_whole(filepath, obj)
+            write_whole(filepath, seal(obj))
 
         return put
 
     return _replace(LocalBackend, 'put', make)
 
 
+def keep_code_out_of_checkpoints() -> bool:
+    """Do not run the configuration that a checkpoint carries.
+
+    Symptom: ``Runner.resume`` executes the text under ``meta.config`` of a checkpoint as a Python config, however
+    safely the file itself was loaded. MMEngine itself writes ``meta.cfg``, which nothing executes.
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/runner/runner.py (resume)
+    Condition: always.
+    """
+
+    def make(original: Callable) -> Callable:
+        def load_checkpoint(self: Runner, *args: Any, **kwargs: Any) -> Any:
+            checkpoint = original(self, *args, **kwargs)
+            if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
+                checkpoint['meta'].pop('config', None)
+            return checkpoint
+
+        return load_checkpoint
+
+    return _replace(Runner, 'load_checkpoint', make)
+
+
 def start_gloo_without_gpu() -> bool:
     """Start a gloo process group where there is no GPU.
 
-    Symptom: ``Found no NVIDIA driver`` from ``init_dist`` with ``--launcher pytorch`` on a CPU machine, whatever the
-    backend, for MMEngine calls ``torch.cuda.set_device`` first.
-    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/dist/utils.py (_init_dist_pytorch)
+    Symptom: ``Found no NVIDIA driver`` from ``init_dist`` with ``--launcher pytorch`` or ``slurm`` on a CPU machine,
+    whatever the backend, for MMEngine calls ``torch.cuda.set_device`` first.
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/dist/utils.py (_init_dist_pytorch, _slurm)
     Condition: ``torch.cuda.is_available()`` is False and no other accelerator of MMEngine's is there.
     """
 
@@ -178,7 +224,22 @@ def start_gloo_without_gpu() -> bool:
 
         return _init_dist_pytorch
 
-    return _replace(dist_utils, '_init_dist_pytorch', make)
+    def make_slurm(original: Callable) -> Callable:
+        def _init_dist_slurm(backend: str, port: int | None = None, init_backend: str = 'torch', **kwargs: Any) -> None:
+            if not _on_cpu():
+                original(backend, port, init_backend, **kwargs)
+                return
+            names = subprocess.check_output(['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']], text=True)
+            os.environ.setdefault('MASTER_ADDR', names.split()[0])
+            os.environ.setdefault('MASTER_PORT', str(port or 29500))
+            for name, slurms in (('WORLD_SIZE', 'NTASKS'), ('RANK', 'PROCID'), ('LOCAL_RANK', 'LOCALID')):
+                os.environ[name] = os.environ[f'SLURM_{slurms}']
+            torch_dist.init_process_group(backend='gloo', **kwargs)
+
+        return _init_dist_slurm
+
+    starts = _replace(dist_utils, '_init_dist_pytorch', make)
+    return _replace(dist_utils, '_init_dist_slurm', make_slurm) or starts
 
 
 def wrap_models_without_gpu() -> bool:
@@ -214,7 +275,9 @@ def _on_cpu() -> bool:
 REPAIRS = (
     drop_missing_registry_locations,
     keep_message_hub_in_plain_types,
+    keep_short_histories,
     write_local_files_whole,
+    keep_code_out_of_checkpoints,
     start_gloo_without_gpu,
     wrap_models_without_gpu,
 )

@@ -96,6 +96,21 @@ def test_ddp_on_the_cpu_is_refused_and_becomes_possible():
     assert code == 0 and 'MMDistributedDataParallel None False' in output, output
 
 
+HISTORY = """
+from mmengine.logging import MessageHub
+hub = MessageHub.get_instance('run')
+for step in range(10_100):
+    hub.update_scalar('loss', step)
+history = hub.get_scalar('loss')
+print(len(history.data[0]), history.current(), history.mean(10))
+"""
+
+
+def test_what_is_kept_of_a_logged_scalar_grows_with_the_run_and_ends_at_ten_thousand_values():
+    assert run(WITHOUT + HISTORY) == (0, '10100 10099 10094.5\n')
+    assert run(WITH + HISTORY) == (0, '10000 10099 10094.5\n')
+
+
 def test_repairs_are_in_place_once_the_package_is_imported():
     assert upstream.repair() == []
 

@@ -18,6 +18,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
+from detco_mm.errors import RunStopped
 from detco_mm.files import write_whole
 from detco_mm.run_config import prepare, use_backbone
 from detco_mm.visualization.report import evaluation_table, text_table
@@ -79,7 +80,9 @@ def main(args: argparse.Namespace) -> None:
                     f'--out with {len(args.checkpoints)} checkpoints: without it each has a file of its own'
                 )
         else:
-            prepare(cfg, args.options, resume=args.resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
+            # torchrun starts all ranks again after one has failed: from the last checkpoint then, not from the start.
+            resume = 'auto' if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) else args.resume
+            prepare(cfg, args.options, resume=resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
         init_default_scope(cfg.get('default_scope', args.default_scope))
         if getattr(args, 'backbone', None):
             use_backbone(cfg, args.backbone)
@@ -92,7 +95,7 @@ def main(args: argparse.Namespace) -> None:
             # Left to the interpreter's exit, gloo's threads end some processes with SIGABRT after all work is done.
             torch_dist.barrier()
             torch_dist.destroy_process_group()
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+    except (FileNotFoundError, ModuleNotFoundError, RunStopped, ValueError) as error:
         # What a user can mend: one message. Anything else is a bug and keeps its stack trace.
         if os.environ.get('DETCO_TRACEBACK'):
             raise

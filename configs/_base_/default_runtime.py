@@ -1,18 +1,18 @@
 default_scope = 'mmselfsup'
 
+# By name, so that each can be set alone, as default_hooks.watchdog.timeout=1800, or be left out with None.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
+    checkpoint=dict(type='detco_mm.SafeCheckpoint', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    run_checks=dict(type='detco_mm.RunChecks'),
+    match_layout=dict(type='detco_mm.MatchLayout'),
+    count_skipped=dict(type='detco_mm.CountSkipped'),
+    stop_on_signal=dict(type='detco_mm.StopOnSignal'),
+    watchdog=dict(type='detco_mm.Watchdog'),
 )
-custom_hooks = [
-    dict(type='detco_mm.RunChecks'),
-    dict(type='detco_mm.MatchLayout'),
-    dict(type='detco_mm.CountSkipped'),
-    dict(type='detco_mm.StopOnSignal'),
-]
 
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -4,6 +4,8 @@ from .count_skipped import CountSkipped
 from .match_layout import MatchLayout
 from .precise_bn import PreciseBN
 from .run_checks import RunChecks
+from .safe_checkpoint import SafeCheckpoint
 from .stop_on_signal import StopOnSignal
+from .watchdog import Watchdog
 
-__all__ = ['CountSkipped', 'MatchLayout', 'PreciseBN', 'RunChecks', 'StopOnSignal']
+__all__ = ['CountSkipped', 'MatchLayout', 'PreciseBN', 'RunChecks', 'SafeCheckpoint', 'StopOnSignal', 'Watchdog']

@@ -16,7 +16,7 @@ class RunChecks(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse a queue shorter than a step's keys; warn of one longer than the data set."""
+        """Refuse a queue shorter than a step's keys; warn of one longer than the data set, and of inexact resuming."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         loader = runner.train_dataloader
         accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
@@ -26,4 +26,10 @@ class RunChecks(Hook):
                 f'queue of {model.queue.length} keys over a data set of {len(loader.dataset)} images: images meet '
                 'older keys of their own as negatives, which teaches the wrong thing; lower model.queue_len below '
                 'the number of images'
+            )
+        if len(loader) % accumulated:
+            runner.logger.warning(
+                f'an epoch of {len(loader)} micro-batches ends within an optimizer step of {accumulated}: a checkpoint '
+                'of its end lacks the gradients so far, and a resumed run differs from one that was left alone; choose '
+                'a batch size or optim_wrapper.accumulative_counts that divides'
             )

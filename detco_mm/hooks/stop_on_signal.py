@@ -14,7 +14,7 @@ from torch import tensor
 from detco_mm.files import write_whole
 from detco_mm.registry import HOOKS
 
-#: In the work dir of a run that was stopped by a signal, until it is resumed.
+#: In the work dir of a run that was stopped by a signal, until it is resumed: the signal and the checkpoint.
 MARKER = 'stopped_by_signal'
 
 
@@ -63,9 +63,11 @@ class StopOnSignal(Hook):
         step = runner.iter + 1
         name = f'iter_{step}.pth'
         meta = dict(epoch=runner.epoch, iter=step)
+        # SafeCheckpoint removes it after the next one; the marker is for whoever starts the run again.
+        runner.message_hub.update_info('left_by_signal', name)
         runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
         if is_main_process():
-            write_whole(Path(runner.work_dir, MARKER), f'{name}\n')
+            write_whole(Path(runner.work_dir, MARKER), f'{signal.Signals(int(received)).name} {name}\n')
         runner.logger.warning(
             f'{signal.Signals(int(received)).name}: stopped after step {step}, which is in '
             f'{os.path.join(runner.work_dir, name)}; --resume goes on from there'

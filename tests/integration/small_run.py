@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import psutil
 from skimage import data
 
 ROOT = Path(__file__).parents[2]
@@ -57,3 +58,27 @@ def start(line, log, **environment):
             stderr=subprocess.STDOUT,
             env=variables,
         )
+
+
+def started_by(run):
+    """All processes below one that was started: torchrun, its ranks, their data workers."""
+    return psutil.Process(run.pid).children(recursive=True)
+
+
+def rank_of(run, number):
+    """The process that is a rank of a run by tools/dist_train.sh."""
+    return next(
+        process
+        for process in started_by(run)
+        if 'train.py' in ' '.join(process.cmdline()[1:3]) and process.environ().get('RANK') == str(number)
+    )
+
+
+def kill_all(run):
+    """Have the machine fail: kill -9 of everything at once."""
+    for process in [*started_by(run), run]:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            pass  # it has gone with its parent
+    run.wait()

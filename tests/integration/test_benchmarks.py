@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.small_run import NARROW, photographs
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -86,9 +88,19 @@ def test_the_report_runs_all_of_them_and_ends_with_one_table(tmp_path):
     assert said.endswith(summary) and summary.startswith('| goal') and 'nan' not in summary
     assert {path.stem.partition('-')[0] for path in tmp_path.glob('*.json')} == {
         path.stem for path in (ROOT / 'tools/benchmarks').glob('[a-z]*.py')
-    } - {'report'}
+    } - {'report', 'soak'}
 
 
 def test_the_report_names_what_it_had_no_time_for(tmp_path):
     done = report('--out', tmp_path, '--minutes', '1e-9', '--only', 'ema', expect=1)
     assert 'ema' in done.stdout and 'out of time' in done.stdout and 'without ema' in done.stderr
+
+
+def test_soak(tmp_path):
+    images = photographs(tmp_path / 'images', 16)
+    narrow = [option for option in NARROW if 'epochs' not in option and 'logger' not in option]
+    flags = ['--minutes', '0.2', '--interval', '0.5', '--out', tmp_path / 'soak.png', f'data.root={images}', *narrow]
+    figures = run('soak', *flags, out=tmp_path / 'soak.json')
+    assert figures['exit_code'] == 0 and (tmp_path / 'soak.png').read_bytes().startswith(b'\x89PNG')
+    assert len(figures['looks']) > 5 and all(look['main'] > 100 and look['files'] > 3 for look in figures['looks'])
+    assert figures['looks'][-1]['rate'] > 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.integration.small_run import CONFIG, command, photographs, start
+from tests.integration.small_run import CONFIG, command, kill_all, photographs, rank_of, start
 
 STEPS = 36  # 48 images in batches of 4, three epochs
 
@@ -90,10 +90,10 @@ def test_asked_to_stop_it_leaves_a_checkpoint_and_goes_on_from_there(number, ima
     step = int(made.stem.removeprefix('iter_'))
     assert 6 <= step == max(losses(cut)) < 12
     assert f'{number.name}: stopped after step {step}' in output(cut)
-    assert (cut / 'stopped_by_signal').read_text() == f'iter_{step}.pth\n'
+    assert (cut / 'stopped_by_signal').read_text() == f'{number.name} iter_{step}.pth\n'
     moved = cut.rename(tmp_path / 'moved')  # a work dir is not bound to its place
     assert train(images, moved, '--resume').wait(180) == 0, output(moved)
-    assert not (moved / 'stopped_by_signal').exists()
+    assert not (moved / 'stopped_by_signal').exists() and not (moved / made.name).exists()
     assert_same_run(moved, whole)
 
 
@@ -111,41 +111,73 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(images, whole,
     assert_same_run(cut, whole)
 
 
-def test_two_ranks(images, tmp_path):
-    folders = tmp_path / 'whole', tmp_path / 'cut'
+def two_ranks(images, work_dir, *flags, **environment):
     options = [f'data.root={images}', 'train_cfg.max_epochs=2', 'param_scheduler.1.T_max=2']
-    lines = [
-        command('tools/dist_train.sh', CONFIG, '2', '--work-dir', folder, options=options) for folder in folders
-    ]  # fmt: skip
-    assert start(lines[0], tmp_path / 'whole.log', PORT='29611').wait(240) == 0, (tmp_path / 'whole.log').read_text()
-    run = start(lines[1], tmp_path / 'cut.log', PORT='29612')
-    wait_for(run, folders[1], 8)
-    for child in Path(f'/proc/{run.pid}/task/{run.pid}/children').read_text().split():
-        print(child)
-    run.kill()
-    run.wait()
-    at = lines[1].index('--work-dir')
-    lines[1].insert(at, '--resume')
-    assert start(lines[1], tmp_path / 'on.log', PORT='29613').wait(240) == 0, (tmp_path / 'on.log').read_text()
-    assert losses(folders[0]) == losses(folders[1])
+    line = command('tools/dist_train.sh', CONFIG, 2, '--work-dir', work_dir, *flags, options=options)
+    number = len(list(work_dir.parent.glob(f'{work_dir.name}-*.log')))
+    return start(line, work_dir.parent / f'{work_dir.name}-{number}.log', **environment)
+
+
+@pytest.fixture(scope='module')
+def whole_of_two(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('two') / 'run'
+    assert two_ranks(images, folder, PORT='29611').wait(240) == 0, output(folder)
+    assert len(losses(folder)) == 12  # 48 images on two ranks in batches of 4, two epochs
+    return folder
+
+
+def test_two_ranks_that_are_killed_go_on_exactly(images, whole_of_two, tmp_path):
+    cut = tmp_path / 'cut'
+    run = two_ranks(images, cut, PORT='29612')
+    wait_for(run, cut, 8)
+    kill_all(run)
+    assert two_ranks(images, cut, '--resume', PORT='29613').wait(240) == 0, output(cut)
+    assert 'resumed epoch: 1, iter: 6' in output(cut)
+    assert losses(cut) == losses(whole_of_two)
+
+
+def test_two_ranks_are_asked_to_stop_through_the_script_that_started_them(images, whole_of_two, tmp_path):
+    cut = tmp_path / 'cut'
+    run = two_ranks(images, cut, PORT='29614')
+    wait_for(run, cut, 2)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(60) == 0, output(cut)
+    assert (cut / 'stopped_by_signal').read_text() == 'SIGUSR1 iter_5.pth\n'  # the ranks agree at every fifth step
+    assert two_ranks(images, cut, '--resume', PORT='29615').wait(240) == 0, output(cut)
+    assert losses(cut) == losses(whole_of_two)
+
+
+def test_a_rank_that_is_killed_is_named_and_all_start_again_from_the_last_checkpoint(images, whole_of_two, tmp_path):
+    cut = tmp_path / 'cut'
+    run = two_ranks(images, cut, PORT='29616', MAX_RESTARTS='1')
+    wait_for(run, cut, 8)
+    rank_of(run, 1).kill()
+    assert run.wait(240) == 0, output(cut)
+    assert 'failed (exitcode: -9) local_rank: 1' in output(cut) and 'resumed epoch: 1, iter: 6' in output(cut)
+    assert losses(cut) == losses(whole_of_two)
 
 
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments(images, whole, tmp_path):
-    """Each start is killed at a random moment, checkpoints being written among them; nothing of an epoch is lost."""
+    """Every other start is killed while it writes a checkpoint; no more than the step under way is ever lost."""
     cut, moments = tmp_path / 'cut', random.Random(0)
     every_step = ['default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=1']
-    reached = 0
-    for _ in range(20):
+    reached = parts = 0
+    for kill in range(20):
         run = train(images, cut, '--resume', options=every_step)
-        before = len(losses(cut))
-        wait_for(run, cut, before + 1)
-        time.sleep(moments.uniform(0, 0.15))
+        wait_for(run, cut, len(losses(cut)) + 1)
+        if kill % 2:  # while the next checkpoint is being written
+            while run.poll() is None and not list(cut.glob('.*.part')):
+                pass
+        else:
+            time.sleep(moments.uniform(0, 0.15))
         run.kill()
         run.wait()
+        parts += bool(list(cut.glob('.*.part')))
         # the last step that was logged may not have reached the disk, the one before it must have
         resumed = re.search(r'resumed epoch: \d+, iter: (\d+)', output(cut))
         assert resumed is None or int(resumed[1]) >= reached - 1, output(cut)
         reached = max(losses(cut), default=0)
+    assert parts > 2, 'kills that met a checkpoint half written'
     assert train(images, cut, '--resume').wait(180) == 0, output(cut)
     assert_same_run(cut, whole)

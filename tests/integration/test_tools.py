@@ -121,19 +121,48 @@ def test_two_nodes_make_one_run(tmp_path, images):
     assert len(losses(work_dir)) == 3  # 24 images over 2 ranks in batches of 4
 
 
+# There is no Slurm here: stand-ins write down what would be asked of it, and leave what a run leaves that was stopped.
+SRUN = """#!/bin/sh
+echo "srun" "$@" >>asked
+[ "$(grep -c ^srun asked)" -gt 1 ] || { mkdir -p run; echo "$SIGNAL iter_5.pth" >run/stopped_by_signal; exit 0; }
+rm -f run/stopped_by_signal
+"""
+SCONTROL = """#!/bin/sh
+echo "scontrol" "$@" >>asked
+"""
+
+
+def asked_of_slurm(folder, *flags, **environment):
+    """What tools/slurm_train.sh asks of Slurm, line by line."""
+    for name, text in (('srun', SRUN), ('scontrol', SCONTROL)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    path = f'{folder}:{os.environ["PATH"]}'
+    line = [ROOT / 'tools/slurm_train.sh', 'gpu', 'detco', CONFIG, 'run', *flags]
+    subprocess.run(line, cwd=folder, env={**os.environ, 'PATH': path, 'SIGNAL': '', **environment}, check=True)
+    return (folder / 'asked').read_text().splitlines()
+
+
 def test_slurm_gets_one_task_a_gpu_and_the_flags_of_training(tmp_path):
-    # There is no Slurm here: what would be asked of it is looked at.
-    srun = tmp_path / 'srun'
-    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    srun.chmod(0o755)
-    done = subprocess.run(
-        ['tools/slurm_train.sh', 'gpu', 'detco', CONFIG, 'work_dirs/x', '--amp'],
-        cwd=ROOT, env={**os.environ, 'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'GPUS': '16', 'SRUN_ARGS': '--time 9'},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    asked = done.stdout.splitlines()
-    assert {'--ntasks=16', '--ntasks-per-node=8', '--gres=gpu:8', '--time', '9'} <= set(asked)
-    assert asked[-5:] == [CONFIG, '--work-dir=work_dirs/x', '--launcher', 'slurm', '--amp']
+    (asked,) = asked_of_slurm(tmp_path, '--amp', GPUS='16', SRUN_ARGS='--time 9')
+    assert '--gres=gpu:8 --ntasks=16 --ntasks-per-node=8' in asked and '--time 9' in asked and 'USR1@120' in asked
+    assert asked.endswith(f'{CONFIG} --work-dir=run --launcher slurm --amp')
+
+
+def test_a_run_whose_time_was_up_goes_on_in_a_new_allocation(tmp_path):
+    first, second = asked_of_slurm(tmp_path, SIGNAL='SIGUSR1')
+    assert second == f'{first} --resume'
+
+
+def test_a_run_that_was_cancelled_is_not_started_again(tmp_path):
+    assert len(asked_of_slurm(tmp_path, SIGNAL='SIGTERM')) == 1
+
+
+def test_a_batch_job_whose_time_was_up_is_queued_again_and_then_resumed(tmp_path):
+    asked = asked_of_slurm(tmp_path, SIGNAL='SIGUSR1', SLURM_JOB_ID='7')
+    assert asked[1:] == ['scontrol requeue 7'] and not asked[0].endswith('--resume')
+    asked = asked_of_slurm(tmp_path, SLURM_JOB_ID='7', SLURM_RESTART_COUNT='1')
+    assert asked[-1].endswith('--resume')
 
 
 LITE = """
