@@ -30,7 +30,7 @@ def prepare(
         options: overrides, dotted name -> value. ``data.root`` leads the training data; where config or options name
             ``train_dataloader.dataset.data_root``, that wins over it.
         resume: None, 'auto' for the newest checkpoint of the work dir that is whole, or the path of one.
-        amp: train in mixed precision.
+        amp: train in mixed precision; a config that does so already keeps its own.
         auto_scale_lr: scale the learning rate with the batch.
 
     Raises:
@@ -46,10 +46,11 @@ def prepare(
         cfg.default_hooks.logger.setdefault('log_metric_by_epoch', False)
     if not torch.cuda.is_available():
         _replace_sync_bn(cfg)
-    if amp:
+    if amp and cfg.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
         # MMEngine's AmpOptimWrapper exists on accelerators only.
         kind = 'AmpOptimWrapper' if torch.cuda.is_available() else 'detco_mm.BFloat16OptimWrapper'
         cfg.optim_wrapper.type = kind
+    _unfuse_scaled_sgd(cfg)
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
@@ -96,6 +97,17 @@ def _leave_out_hooks(cfg: Config) -> None:
     own = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
     for name in [name for name, hook in hooks.items() if hook is None and name not in own]:
         del hooks[name]
+
+
+def _unfuse_scaled_sgd(cfg: Config) -> None:
+    """Take fused SGD out of fp16 training.
+
+    Loss scaling begins with a step that overflows and is skipped, but PyTorch 2.14's fused SGD leaves the momentum of a
+    skipped first step as memory that nobody wrote, and goes on from there.
+    """
+    wrapper = cfg.get('optim_wrapper', {})
+    if wrapper.get('type') == 'AmpOptimWrapper' and wrapper.optimizer.type == 'SGD':
+        wrapper.optimizer.fused = False
 
 
 def _replace_sync_bn(cfg: Config) -> None:

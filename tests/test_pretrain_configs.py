@@ -26,7 +26,8 @@ def test_the_recipe_is_the_papers():
     assert model.head.stage_weights == dict(res2=0.1, res3=0.4, res4=0.7, res5=1.0)
     assert model.head.pairs == ('g2g', 'l2l', 'l2g') and model.neck.out_channels == 128
     assert (data.batch_size, cfg.auto_scale_lr.base_batch_size) == (32, 256)
-    assert optimizer == dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4)
+    fused = {'fused': True}  # the same arithmetic in one pass over memory
+    assert optimizer == dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4, **fused)
     assert [step['type'] for step in data.dataset.pipeline] == [
         'detco_mm.DetCoViews',
         'detco_mm.JigsawPatches',
@@ -55,6 +56,15 @@ def test_device_colour_differs_from_its_sibling_by_where_colours_change_alone():
     pipelines = [cfg['train_dataloader']['dataset']['pipeline'] for cfg in (moved, usual)]
     assert pipelines[0][0] == {**pipelines[1][0], 'colour_jitter': None, 'grey_prob': 0, 'blur': None}
     assert pipelines[0][1:] == pipelines[1][1:]
+
+
+def test_fast_differs_from_its_sibling_by_its_three_switches_alone():
+    fast, usual = (read(name)._cfg_dict.to_dict() for name in ('detco_r50_8xb32_fast', FULL[0]))
+    assert difference(fast, usual) == {
+        'model.compile_backbone': True,
+        'model.data_preprocessor.channels_last': True,
+        'optim_wrapper.type': 'detco_mm.BFloat16OptimWrapper',
+    }
 
 
 def test_the_recipe_trains_at_full_size(tmp_path):

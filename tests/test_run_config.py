@@ -63,6 +63,34 @@ def test_without_a_gpu_bn_takes_the_place_of_sync_bn_and_amp_is_bf16():
     assert cfg.optim_wrapper.type == 'detco_mm.BFloat16OptimWrapper'
 
 
+@pytest.mark.parametrize('kind', ['AmpOptimWrapper', 'detco_mm.BFloat16OptimWrapper'])
+def test_amp_leaves_a_config_that_is_in_mixed_precision_as_it_is(kind):
+    cfg = Config.fromfile(ROOT / 'configs/detco_r50_8xb32.py')
+    prepare(cfg, {'optim_wrapper.type': kind}, amp=True)
+    assert cfg.optim_wrapper.type == kind
+
+
+def test_a_first_step_that_overflows_in_fp16_leaves_no_trace_in_weights_and_momentum():
+    cfg = Config.fromfile(ROOT / 'configs/detco_r50_8xb32.py')
+    prepare(cfg, {'optim_wrapper.type': 'AmpOptimWrapper'})
+    arguments = dict(cfg.optim_wrapper.optimizer)
+    assert not arguments['fused']
+    ends = []
+    for overflows in (False, True):
+        weight = torch.nn.Parameter(torch.ones(1000))
+        optimizer = getattr(torch.optim, arguments['type'])(
+            [weight], **{k: arguments[k] for k in arguments if k != 'type'}
+        )
+        scaler = torch.amp.GradScaler('cpu')
+        for factor in [torch.inf] * overflows + [1.0, 2.0]:
+            optimizer.zero_grad()
+            scaler.scale((weight * factor).sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        ends.append(weight.detach())
+    torch.testing.assert_close(*ends)
+
+
 def test_the_learning_rate_scales_only_from_a_known_batch():
     with pytest.raises(ValueError, match='base_batch_size'):
         prepare(config(), auto_scale_lr=True)

@@ -1,4 +1,4 @@
-"""The command line that the training tools and det_test.py share: OpenMMLab's flags, MMEngine's Runner."""
+"""What the training tools and det_test.py share: from their command line to MMEngine's Runner."""
 
 import argparse
 import hashlib
@@ -24,46 +24,6 @@ from detco_mm.errors import RunStopped
 from detco_mm.files import write_whole
 from detco_mm.run_config import prepare, use_backbone
 from detco_mm.visualization.report import evaluation_table, text_table
-
-
-def parse(default_scope: str, tests: bool) -> argparse.Namespace:
-    """Read OpenMMLab's usual flags."""
-    parser = argparse.ArgumentParser(
-        description=sys.modules['__main__'].__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='config file')
-    if tests:
-        parser.add_argument('checkpoints', nargs='+', help='checkpoints of the model')
-        parser.add_argument('--out', help='JSON file for the metrics of a single checkpoint')
-    elif default_scope != 'mmselfsup':
-        parser.add_argument('backbone', nargs='?', help='checkpoint whose backbone to start from')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go; work_dirs/<name of the config> by default')
-    if not tests:
-        parser.add_argument(
-            '--resume',
-            nargs='?',
-            const='auto',
-            metavar='CHECKPOINT',
-            help='go on from a checkpoint; without one, from the latest in the work dir',
-        )
-        parser.add_argument('--amp', action='store_true', help='automatic mixed precision; bf16 where there is no GPU')
-        parser.add_argument(
-            '--auto-scale-lr',
-            action='store_true',
-            help="scale the learning rate with the batch over all GPUs, from the config's base_batch_size",
-        )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, e.g. data.root=my/images',
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by some launchers')
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
 
 
 def test(runner: Runner, checkpoints: list[str], out: str | None) -> None:
@@ -97,10 +57,11 @@ def test(runner: Runner, checkpoints: list[str], out: str | None) -> None:
         print(table)
 
 
-def main(default_scope: str, tests: bool = False) -> None:
+def main(args: argparse.Namespace) -> None:
     """Train, or test, what the command line says."""
-    args = parse(default_scope, tests)
     try:
+        # MMEngine's reading of KEY=VALUE, which adds to `args` a mapping
+        DictAction([], 'options')(None, args, args.cfg_options or ())
         path = Path(args.config)
         if not path.is_file():
             # `mim run detco_mm det_train configs/...`, from any folder: the package's configs lie beside its tools
@@ -112,8 +73,8 @@ def main(default_scope: str, tests: bool = False) -> None:
         cfg = Config.fromfile(path)
         cfg.launcher = args.launcher
         cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-        if tests:
-            prepare(cfg, args.cfg_options)
+        if args.tests:
+            prepare(cfg, args.options)
             if absent := [path for path in args.checkpoints if not Path(path).is_file()]:
                 raise FileNotFoundError(f'no checkpoint at "{absent[0]}": check the path')
             if args.out and len(args.checkpoints) > 1:
@@ -123,12 +84,12 @@ def main(default_scope: str, tests: bool = False) -> None:
         else:
             # torchrun starts all ranks again after one has failed: from the last checkpoint then, not from the start.
             resume = 'auto' if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) else args.resume
-            prepare(cfg, args.cfg_options, resume=resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
-        init_default_scope(cfg.get('default_scope', default_scope))
+            prepare(cfg, args.options, resume=resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
+        init_default_scope(cfg.get('default_scope', args.default_scope))
         if getattr(args, 'backbone', None):
             use_backbone(cfg, args.backbone)
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
-        if tests:
+        if args.tests:
             test(runner, args.checkpoints, args.out)
         else:
             runner.train()

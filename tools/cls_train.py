@@ -5,7 +5,10 @@
 BACKBONE is any checkpoint that holds one, as for tools/det_train.py. A key that does not fit stops the run.
 """
 
-from _training import main
+from _command_line import parse
 
 if __name__ == '__main__':
-    main(default_scope='mmcls')
+    args = parse('mmcls')
+    from _training import main  # not before: the stack takes seconds to import
+
+    main(args)

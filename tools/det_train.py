@@ -7,7 +7,10 @@ implementation, or released by others. Without it the config's own initialisatio
 the run: a backbone is never silently left random.
 """
 
-from _training import main
+from _command_line import parse
 
 if __name__ == '__main__':
-    main(default_scope='mmdet')
+    args = parse('mmdet')
+    from _training import main  # not before: the stack takes seconds to import
+
+    main(args)

@@ -6,7 +6,10 @@ BACKBONE is any checkpoint that holds one, as for tools/det_train.py. A key that
 tools/det_test.py evaluates the run's checkpoints.
 """
 
-from _training import main
+from _command_line import parse
 
 if __name__ == '__main__':
-    main(default_scope='mmseg')
+    args = parse('mmseg')
+    from _training import main  # not before: the stack takes seconds to import
+
+    main(args)

@@ -5,7 +5,10 @@
 On several GPUs use tools/dist_train.sh, on a Slurm cluster tools/slurm_train.sh.
 """
 
-from _training import main
+from _command_line import parse
 
 if __name__ == '__main__':
-    main(default_scope='mmselfsup')
+    args = parse('mmselfsup')
+    from _training import main  # not before: the stack takes seconds to import
+
+    main(args)

@@ -8,6 +8,7 @@ default_hooks = dict(
     checkpoint=dict(type='detco_mm.SafeCheckpoint', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     run_checks=dict(type='detco_mm.RunChecks'),
+    match_layout=dict(type='detco_mm.MatchLayout'),
     count_skipped=dict(type='detco_mm.CountSkipped'),
     stop_on_signal=dict(type='detco_mm.StopOnSignal'),
     watchdog=dict(type='detco_mm.Watchdog'),

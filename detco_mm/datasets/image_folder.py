@@ -1,6 +1,7 @@
 """ImageFolder: any folder of images, with or without a list of them; labels are not needed and not read."""
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from detco_mm.datasets.file_list import find_files
 from detco_mm.datasets.sampler import SeededIndex
 from detco_mm.registry import DATASETS
 
@@ -103,17 +105,22 @@ class ImageFolder(BaseDataset):
         )
 
     def _found(self, folder: str) -> list[str]:
-        names = sorted(
-            name
-            for name in fileio.list_dir_or_file(folder, list_dir=False, recursive=True)
-            if name.lower().endswith(self.extensions)
-        )
+        local = isinstance(fileio.get_file_backend(folder), fileio.LocalBackend)
+        if local:
+            names = find_files(folder, self.extensions)
+        else:
+            names = sorted(
+                name
+                for name in fileio.list_dir_or_file(folder, list_dir=False, recursive=True)
+                if name.lower().endswith(self.extensions)
+            )
         if not names:
             raise FileNotFoundError(
                 f'no image in "{folder}" or below it: looked for files that end in {", ".join(self.extensions)}; '
                 'set data.root to another folder, or `extensions` to the suffixes of your images'
             )
-        return [fileio.join_path(folder, name) for name in names]
+        join = os.path.join if local else fileio.join_path  # the latter takes 4 s for ImageNet's
+        return [join(folder, name) for name in names]
 
     def _listed(self, folder: str) -> list[str]:
         if not fileio.exists(self.ann_file):

@@ -1,6 +1,7 @@
 """Hooks of pre-training and fine-tuning runs."""
 
 from .count_skipped import CountSkipped
+from .match_layout import MatchLayout
 from .precise_bn import PreciseBN
 from .run_checks import RunChecks
 from .safe_checkpoint import SafeCheckpoint
@@ -11,6 +12,7 @@ from .watchdog import Watchdog
 
 __all__ = [
     'CountSkipped',
+    'MatchLayout',
     'PreciseBN',
     'RunChecks',
     'SafeCheckpoint',

@@ -31,7 +31,8 @@ class _InfoNCE(torch.autograd.Function):
         # The keys come first in the products: with many rows on the left, a CPU's libraries are a fifth faster.
         columns = scaled.T.contiguous()
         held = columns.new_empty(min(CHUNK, len(queue)), len(query))
-        for negatives in queue.split(CHUNK):
+        for stored in queue.split(CHUNK):
+            negatives = stored.to(query.dtype)  # as it is, unless the queue is in half precision
             logits = torch.mm(negatives, columns, out=held[: len(negatives)])
             torch.maximum(strongest, logits.amax(0), out=strongest)
             new_peak = torch.maximum(peak, strongest)
@@ -56,7 +57,8 @@ class _InfoNCE(torch.autograd.Function):
 def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Contrast each query with its key against all keys of a queue.
 
-    Computed in the queue's precision, whatever autocast says: a softmax over 65536 keys does not bear half precision.
+    Computed in the queue's precision, whatever autocast says, and in float32 where that is a half type, chunk by chunk:
+    a softmax over 65536 keys does not bear half precision.
 
     Args:
         query: (N, D) unit vectors; the gradient flows to these alone.
@@ -71,4 +73,5 @@ def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> t
     Source: DetCo (arXiv 2102.04803), equations 2 to 4; MoCo, equation 1.
     """
     with torch.autocast(query.device.type, enabled=False):
-        return _InfoNCE.apply(query.to(queue.dtype), key.detach().to(queue.dtype), queue, temperature)
+        dtype = torch.promote_types(queue.dtype, torch.float32)
+        return _InfoNCE.apply(query.to(dtype), key.detach().to(dtype), queue, temperature)

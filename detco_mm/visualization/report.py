@@ -4,8 +4,6 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from detco_mm.visualization.figures import data_uri
-
 # COCO's names in MMDetection and what a reader calls them, in COCO's order; other metrics keep their names.
 COCO = {
     f'coco/{kind}_mAP{suffix}': f'{name} AP{short}'
@@ -164,6 +162,8 @@ def _section(section: Section, level: int) -> str:
     parts += [f'<p>{html.escape(text)}</p>' for text in section.paragraphs]
     parts += [_table(table) for table in section.tables]
     if section.pictures:
+        from .figures import data_uri  # matplotlib, which tables do without
+
         figures = ''.join(
             f'<figure><img src="{data_uri(image)}" alt="{html.escape(caption, quote=True)}">'
             f'<figcaption>{html.escape(caption)}</figcaption></figure>'

@@ -1,9 +1,11 @@
 """Any folder of images is a data set, with or without a list; what is missing is named."""
 
 import json
+import multiprocessing
 
 import numpy as np
 import pytest
+from mmengine.runner import Runner
 from PIL import Image
 
 from detco_mm.datasets.image_folder import ImageFolder
@@ -121,3 +123,14 @@ def test_a_json_that_is_not_coco_is_named(folder):
     (folder / 'other.json').write_text('[1, 2]')
     with pytest.raises(ValueError, match='is no COCO annotation'):
         ImageFolder(str(folder), ann_file='other.json')
+
+
+def test_data_workers_start_with_the_first_batch_and_not_before(folder):
+    dataset = dict(type='detco_mm.ImageFolder', data_root=str(folder), pipeline=PIPELINE)
+    loader = Runner.build_dataloader(
+        dict(dataset=dataset, sampler=dict(type='DefaultSampler'), batch_size=2, num_workers=2, persistent_workers=True)
+    )
+    before = set(multiprocessing.active_children())
+    batches = iter(loader)
+    assert len(set(multiprocessing.active_children()) - before) == 2
+    assert before == set() and len(next(batches)['inputs']) == 4

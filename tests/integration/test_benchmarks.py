@@ -56,6 +56,46 @@ def test_step(tmp_path):
     assert figures['state_bytes']['per_patch'] < figures['state_bytes']['compact'] < figures['state_bytes']['joint']
 
 
+def test_start_up(tmp_path):
+    figures = run('startup', '--folders', '2', '--files', '3', out=tmp_path / 'startup.json')
+    assert figures['title'] == 'Start-up; 6 files in 2 folders'
+    assert all(times[0] > 0 for times in figures['seconds'].values()) and len(figures['seconds']) == 8
+
+
+def test_parts(tmp_path):
+    small = ['--depth', '18', '--batch-size', '2', '--size', '64', '--queue-len', '256', '--device', 'cpu']
+    figures = run('parts', *small, '--bn-splits', '2', out=tmp_path / 'parts.json')
+    parts = figures['microseconds']
+    assert set(parts) == {
+        'backbone, queries', 'backbone, keys', 'backbone, backward', 'backward of the rest', 'contrast', 'projections',
+        'momentum update', 'queue', 'shuffle', 'preprocessor', 'optimizer', 'other',
+    }  # fmt: skip
+    assert all(took > 0 for part, took in parts.items() if part != 'other')
+    assert parts['other'] < 0.2 * sum(parts.values()) and 0.3 < figures['backbone'] < 1 - figures['ours']
+
+
+def report(*flags, expect=0):
+    line = [sys.executable, 'tools/benchmarks/report.py', '--sizes', 'tiny', *map(str, flags)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == expect, done.stdout[-2000:] + done.stderr[-2000:]
+    return done
+
+
+@pytest.mark.slow
+def test_the_report_runs_all_of_them_and_ends_with_one_table(tmp_path):
+    said = report('--out', tmp_path).stdout
+    summary = (tmp_path / 'summary.md').read_text()
+    assert said.endswith(summary) and summary.startswith('| goal') and 'nan' not in summary
+    assert {path.stem.partition('-')[0] for path in tmp_path.glob('*.json')} == {
+        path.stem for path in (ROOT / 'tools/benchmarks').glob('[a-z]*.py')
+    } - {'report', 'soak'}
+
+
+def test_the_report_names_what_it_had_no_time_for(tmp_path):
+    done = report('--out', tmp_path, '--minutes', '1e-9', '--only', 'ema', expect=1)
+    assert 'ema' in done.stdout and 'out of time' in done.stdout and 'without ema' in done.stderr
+
+
 def test_soak(tmp_path):
     images = photographs(tmp_path / 'images', 16)
     narrow = [option for option in NARROW if 'epochs' not in option and 'logger' not in option]

@@ -28,9 +28,9 @@ def test_each_rank_encodes_its_part_of_one_permutation_and_gets_its_own_keys_bac
     assert all(torch.equal(result[0], result[3]) for result in results)
 
 
-def train_three_steps(rank, counts):
+def train_three_steps(rank, counts, dtype='float32'):
     torch.manual_seed(rank)  # what is drawn on a rank must not matter where ranks must agree
-    model = build()
+    model = build(queue_dtype=dtype)
     for tensor in model.state_dict().values():  # as Runner.train does after initialisation
         torch.distributed.broadcast(tensor, 0)
     model = MMDistributedDataParallel(model, broadcast_buffers=False)
@@ -42,10 +42,10 @@ def train_three_steps(rank, counts):
     return state
 
 
-@pytest.mark.parametrize(('counts', 'pointer'), [(1, 32), (2, 32)])
-def test_ranks_agree_on_queues_pointers_and_weights_after_steps(counts, pointer):
-    first, second = on_ranks(train_three_steps, 2, counts)
-    assert int(first['queue.pointer']) == pointer
+@pytest.mark.parametrize(('counts', 'dtype'), [(1, 'float32'), (2, 'float32'), (1, 'float16'), (2, 'bfloat16')])
+def test_ranks_agree_on_queues_pointers_and_weights_after_steps(counts, dtype):
+    first, second = on_ranks(train_three_steps, 2, counts, dtype)
+    assert int(first['queue.pointer']) == 32 and first['queue.keys'].dtype == getattr(torch, dtype)
     for name in first:
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0, msg=name)
 

@@ -182,3 +182,18 @@ def test_pre_training_needs_neither_compiled_ops_nor_mmdetection(tmp_path, image
     log = tmp_path / 'log'
     assert start(line, log).wait(120) == 0, log.read_text()
     assert len(losses(tmp_path / 'run')) == 6
+
+
+def test_help_needs_nothing_of_the_stack(tmp_path):
+    stack = "import runpy, sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'mmengine', 'detco_mm')));"
+    run = "sys.path.insert(0, 'tools'); runpy.run_path(sys.argv[0], run_name='__main__')"
+    for tool in ('train', 'det_train', 'det_test', 'cls_train', 'seg_train'):
+        call = f"{stack} sys.argv = ['tools/{tool}.py', '--help']; {run}"
+        done = subprocess.run([sys.executable, '-c', call], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0 and '--cfg-options KEY=VALUE' in done.stdout, done.stderr
+
+
+def test_an_option_without_a_value_is_named():
+    line = [sys.executable, 'tools/train.py', CONFIG, '--cfg-options', 'a=1', 'model.queue_len']
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and '--cfg-options model.queue_len: write KEY=VALUE' in done.stderr

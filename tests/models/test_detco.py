@@ -24,7 +24,7 @@ def build(**overrides):
         head=dict(type='detco_mm.DetCoHead'),
     )
     for key, value in overrides.items():
-        cfg[key] = {**cfg[key], **value} if isinstance(value, dict) else value
+        cfg[key] = {**cfg.get(key, {}), **value} if isinstance(value, dict) else value
     with DefaultScope.overwrite_default_scope('mmselfsup'):
         return ROOT.build(cfg)
 
@@ -202,3 +202,28 @@ def test_under_autocast_vectors_losses_and_queue_are_in_float32(dtype):
     assert not torch.equal(newest, newest.to(dtype).float())
     total(losses).backward()
     assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {torch.float32}
+
+
+def test_compiled_backbones_keep_losses_names_and_copies():
+    plain, compiled = build(), build(compile_backbone=dict(backend='eager'))
+    compiled.load_state_dict(plain.state_dict())
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    torch._dynamo.utils.counters.clear()
+    for step in range(3):
+        assert total(compiled.loss(views(seed=step))) == total(plain.loss(views(seed=step)))
+    # whole views and patches, with gradients and without, and none of them anew
+    assert torch._dynamo.utils.counters['stats']['unique_graphs'] == 4
+    assert list(copy.deepcopy(compiled).state_dict()) == list(plain.state_dict())
+
+
+def test_weights_follow_the_layout_of_the_images_and_are_drawn_as_in_the_other():
+    models = []
+    for channels_last in (False, True):
+        torch.manual_seed(0)
+        preprocessor = dict(type='detco_mm.DetCoDataPreprocessor', channels_last=channels_last)
+        models.append(build(data_preprocessor=preprocessor))
+        models[-1].init_weights()
+    plain, last = models
+    for encoder in (last, last.key_encoder):
+        assert encoder.backbone.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), last.state_dict().values(), strict=True))

@@ -90,3 +90,36 @@ def test_a_loss_that_is_not_finite_has_a_gradient_that_is_not(where, bad):
     loss.sum().backward()
     broken = ~loss.isfinite()
     assert broken.any() and not given['query'].grad[broken].isfinite().all(1).any()
+
+
+@pytest.mark.parametrize(('dtype', 'of_loss', 'of_gradient'), [('float16', 1e-6, 4e-6), ('bfloat16', 4e-6, 4e-5)])
+def test_a_half_queue_of_the_papers_size_costs_what_the_docstring_of_the_queue_says(dtype, of_loss, of_gradient):
+    torch.manual_seed(0)
+    centre = vectors(1, 128)  # keys of a young network lie in a cone
+    query, key, queue = (F.normalize(vectors(n, 128) + centre, dim=1) for n in (16, 16, 65536))
+    query.requires_grad_()
+    exact, _ = info_nce(query, key, queue, 0.2)
+    loss, _ = info_nce(query, key, queue.to(getattr(torch, dtype)), 0.2)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss.double(), exact, rtol=of_loss, atol=0)
+    wanted, got = (torch.autograd.grad(value.sum(), query)[0] for value in (exact, loss))
+    assert 1e-7 < (got - wanted).norm() / wanted.norm() < of_gradient
+
+
+def test_a_half_queue_is_converted_chunk_by_chunk():
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    largest = 0
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            nonlocal largest
+            made = func(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor) and made.dtype == torch.float32:
+                largest = max(largest, made.numel())
+            return made
+
+    query, key, queue = (vectors(n, 8, dtype=torch.float32) for n in (4, 4, 5 * 4096))
+    with Watch():
+        info_nce(query, key, queue.half(), 0.2)
+    assert largest == 4096 * 8

@@ -59,3 +59,31 @@ def test_a_key_that_is_not_finite_never_enters_and_the_old_one_of_its_slot_stays
     expected[1, 0] = before[1, 0]
     assert torch.equal(queue.keys, expected)
     assert int(queue.pointer) == 2
+
+
+def test_an_unknown_type_of_storage_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match="queue_dtype='int8'.*float32, float16, bfloat16"):
+        KeyQueue(num_rows=1, length=4, dim=2, dtype='int8')
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
+def test_a_half_queue_is_the_float32_one_rounded_and_its_checkpoint_keeps_the_type(dtype, tmp_path):
+    queues = []
+    for storage in ('float32', dtype):
+        torch.manual_seed(0)
+        queue = KeyQueue(num_rows=2, length=5, dim=3, dtype=storage)
+        queue.enqueue(torch.randn(2, 4, 3))
+        queue.enqueue(torch.randn(2, 3, 3))
+        queues.append(queue)
+    whole, half = queues
+    assert half.keys.dtype == getattr(torch, dtype) and torch.equal(half.keys, whole.keys.to(half.keys.dtype))
+    torch.save(half.state_dict(), tmp_path / 'queue.pth')
+    resumed = KeyQueue(num_rows=2, length=5, dim=3, dtype=dtype)
+    resumed.load_state_dict(torch.load(tmp_path / 'queue.pth', weights_only=True))
+    assert torch.load(tmp_path / 'queue.pth')['keys'].dtype == half.keys.dtype
+    assert torch.equal(resumed.keys, half.keys) and int(resumed.pointer) == int(half.pointer) == 2
+
+
+def test_enqueueing_reads_nothing_back_from_the_device():
+    queue = KeyQueue(num_rows=1, length=8, dim=2).to('meta')  # where a tensor has no value to read
+    queue.enqueue(torch.randn(1, 6, 2, device='meta'))

@@ -1,15 +1,19 @@
 """One training step: this project's against a plainly written one and against the bare backbone.
 
-    python tools/benchmarks/step.py [--batch-size 8] [--depth 50] [--size 224] [--device cpu|cuda] [--json FILE]
+    python tools/benchmarks/step.py [--batch-size 8] [--depth 50] [--size 224] [--compile] [--device cpu|cuda]
 
-DetCo is the paper's config, from uint8 views to updated weights, in float32 and in bf16 with channels last. Plain is
+DetCo is the paper's config, from uint8 views to updated weights, in float32 and, as configs/detco_r50_8xb32_fast.py
+has it, in bf16 with channels last; the backbones of the latter are compiled with --compile. Plain is
 the step as the unofficial implementation writes it: its projection of nine concatenated patches, twelve cross-entropies
 over copies of the queue, a moving average weight by weight. The floor is what no implementation can avoid: forward and
 backward of the backbone on the query views, forward on the key views. What DetCo takes beyond the floor of its own
-precision is what is ours. The training state is both encoders, gradients, SGD's momentum and queues.
+precision is what is ours. The training state is both encoders, gradients, SGD's momentum and queues. A side that does
+not fit the device's memory is left out.
 """
 
+import argparse
 import statistics
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -22,7 +26,7 @@ from contrast import plain
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from torch import Tensor, nn
+from torch import Tensor
 
 from detco_mm.models.detco import DetCo
 from detco_mm.registry import MODELS
@@ -32,16 +36,19 @@ PROJECTIONS = ('compact', 'per_patch', 'joint')
 WIDTHS = {18: (64, 128, 256, 512), 50: (256, 512, 1024, 2048)}
 
 
-def build(args: Any, projection: str = 'compact', channels_last: bool = False) -> DetCo:
-    """Return the paper's model on the device."""
-    config = Config.fromfile(ROOT / 'configs/detco_r50_8xb32.py').model
-    config.backbone.depth = args.depth
-    config.neck.update(in_channels=WIDTHS[args.depth], local_projection=projection)
-    config.queue_len = args.queue_len
-    config.data_preprocessor.channels_last = channels_last
-    model = MODELS.build(config)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return model.to(args.device, memory_format=layout).train()
+def read(args: Any, bf16: bool) -> Config:
+    """Return the paper's config, or its fast sibling, at the size asked for."""
+    config = Config.fromfile(ROOT / f'configs/detco_r50_8xb32{"_fast" if bf16 else ""}.py')
+    config.model.backbone.depth = args.depth
+    config.model.neck.in_channels = WIDTHS[args.depth]
+    config.model.queue_len = args.queue_len
+    config.model.compile_backbone = bf16 and args.compile
+    return config
+
+
+def build(config: Config, args: Any) -> DetCo:
+    """Return the model on the device."""
+    return MODELS.build(config.model).to(args.device).train()
 
 
 def views(args: Any) -> dict[str, list[Tensor]]:
@@ -52,18 +59,18 @@ def views(args: Any) -> dict[str, list[Tensor]]:
     return dict(inputs=[torch.randint(0, 256, (args.batch_size, *shape), dtype=torch.uint8) for shape in shapes])
 
 
-def detco(args: Any, data: dict, bf16: bool) -> Callable[[], Any]:
-    """A step as the Runner takes it."""
-    model = build(args, channels_last=bf16)
-    wrapper = Config.fromfile(ROOT / 'configs/detco_r50_8xb32.py').optim_wrapper
-    if bf16:
-        wrapper.type = 'detco_mm.BFloat16OptimWrapper'
-    return partial(model.train_step, data, build_optim_wrapper(model, wrapper))
+def detco(args: Any, data: dict, bf16: bool) -> tuple[DetCo, Callable[[], Any]]:
+    """The model and a step as the Runner takes it."""
+    config = read(args, bf16)
+    model = build(config, args)
+    return model, partial(model.train_step, data, build_optim_wrapper(model, config.optim_wrapper))
 
 
 def reference(args: Any, data: dict) -> Callable[[], Any]:
     """A step written plainly, on the same encoders with the reference's local projection."""
-    model = build(args, projection='joint')
+    config = read(args, bf16=False)
+    config.model.neck.local_projection = 'joint'
+    model = build(config, args)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9, weight_decay=1e-4)
     head, rows = model.head, len(model.head.stages)
 
@@ -93,21 +100,34 @@ def reference(args: Any, data: dict) -> Callable[[], Any]:
     return step
 
 
-def floor(args: Any, data: dict, bf16: bool) -> Callable[[], Any]:
-    """The backbone's own work in a step."""
-    model = build(args, channels_last=bf16)
-    model.queue = nn.Identity()  # its memory is not used here
+def floor(model: DetCo, args: Any, data: dict, bf16: bool) -> Callable[[], Any]:
+    """The work of a model's backbones in a step."""
 
     def step() -> None:
         inputs = [view.flatten(0, -4) for view in model.data_preprocessor(data, True)['inputs']]
         with torch.autocast(args.device, torch.bfloat16) if bf16 else nullcontext():
-            model.zero_grad()
             torch.stack([stage.mean() for view in inputs[0::2] for stage in model.backbone(view)]).sum().backward()
             with torch.no_grad():
                 for view in inputs[1::2]:
                     model.key_encoder.backbone(view)
+        model.zero_grad()
 
     return step
+
+
+def fitting(makers: dict[str, Callable[[], Callable[[], Any]]]) -> dict[str, Callable[[], Any]]:
+    """Make each side and run it once, which compiles it, too; leave out what does not fit the memory."""
+    sides = {}
+    for name, make in makers.items():
+        try:
+            side = make()
+            side()
+            sides[name] = side
+        except torch.OutOfMemoryError:
+            print(f'{name}: does not fit the memory', file=sys.stderr)
+            side = None
+            torch.cuda.empty_cache()
+    return sides
 
 
 def state_bytes(args: Any) -> dict[str, int]:
@@ -124,41 +144,49 @@ def state_bytes(args: Any) -> dict[str, int]:
     return found
 
 
-def main() -> None:
-    """Measure, print, write."""
-    flags = parser(__doc__, repeats=3)
+def sizes(flags: argparse.ArgumentParser) -> None:
+    """Add what says how large a step is and where it runs."""
     flags.add_argument('--batch-size', type=int, default=8, help='default: %(default)s')
     flags.add_argument('--queue-len', type=int, default=65536, help='default: %(default)s')
     flags.add_argument('--depth', type=int, choices=sorted(WIDTHS), default=50, help='default: %(default)s')
     flags.add_argument('--size', type=int, default=224, help='side of a global view; default: %(default)s')
     flags.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='default: %(default)s')
+    flags.add_argument('--compile', action='store_true', help='compile the backbones of the bf16 sides')
+
+
+def main() -> None:
+    """Measure, print, write."""
+    flags = parser(__doc__, repeats=3)
+    sizes(flags)
     flags.add_argument('--no-plain', action='store_true', help='leave the plain step out, which is slow and large')
     args = flags.parse_args()
     init_default_scope('mmselfsup')
-    data = views(args)
-    sides = {
-        'floor, float32': floor(args, data, bf16=False),
-        'DetCo, float32': detco(args, data, bf16=False),
-        'floor, bf16': floor(args, data, bf16=True),
-        'DetCo, bf16': detco(args, data, bf16=True),
-    }
+    torch.backends.cudnn.benchmark = True  # as in a run
+    data, makers = views(args), {}
+    for bf16 in (False, True):
+        name = 'bf16' if bf16 else 'float32'
+        model, step = detco(args, data, bf16)
+        makers[f'floor, {name}'] = partial(floor, model, args, data, bf16)
+        makers[f'DetCo, {name}'] = lambda step=step: step
     if not args.no_plain:
-        sides['plain, float32'] = reference(args, data)
+        makers['plain, float32'] = partial(reference, args, data)
+    sides = fitting(makers)
     done = torch.cuda.synchronize if args.device != 'cpu' else lambda: None
     seconds = interleaved(sides, args.repeats, done=done)
     table, figures = [['step', 'seconds', 'images/s', 'over its floor', 'against plain']], {}
     for name, times in seconds.items():
         middle = statistics.median(times)
-        base = seconds['floor, ' + name.split(', ')[1]]
-        over = ratio(times, base) - 1
-        gain = ratio(seconds['plain, float32'], times) if not args.no_plain else float('nan')
+        base, plainly = seconds.get('floor, ' + name.split(', ')[1]), seconds.get('plain, float32')
+        over = ratio(times, base) - 1 if base else float('nan')
+        gain = ratio(plainly, times) if plainly else float('nan')
         figures[name] = dict(seconds=times, images_per_second=args.batch_size / middle, over_floor=over, gain=gain)
         shown = '' if name.startswith('floor') else f'{100 * over:+.0f} %'
         table.append([name, f'{middle:.3f}', f'{args.batch_size / middle:.1f}', shown, f'{gain:.1f}x'])
     state = state_bytes(args)
     held = ', '.join(f'{name} {size / 2**30:.2f} GiB' for name, size in state.items())
-    sizes = f'ResNet-{args.depth}, batch {args.batch_size}, {args.size} pixels, K = {args.queue_len}, {args.device}'
-    title = f'{sizes}; training state: {held}'
+    about = f'ResNet-{args.depth}, batch {args.batch_size}, {args.size} pixels, K = {args.queue_len}, {args.device}'
+    about += ', bf16 compiled' if args.compile else ''
+    title = f'{about}; training state: {held}'
     report(title, table, dict(sides=figures, state_bytes=state), args.json)
 
 

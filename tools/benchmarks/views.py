@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import mmcv
+import numpy as np
 import torch
 from _harness import interleaved, parser, ratio, report
 from mmengine.config import Config
@@ -51,9 +53,18 @@ def photographs(folder: Path) -> list[str]:
 def mmselfsup() -> Callable[[str], Any]:
     """MMSelfSup's pipeline of MoCo v2: two views."""
     init_default_scope('mmselfsup')
+    if np.lib.NumpyVersion(np.__version__) >= '2.0.0':
+        mmcv.adjust_hue = _adjust_hue
     base = Config.fromfile(str(_mmselfsup() / '.mim/configs/selfsup/_base_/datasets/imagenet_mocov2.py'))
     pipeline = Compose(base.train_pipeline)
     return lambda path: pipeline(dict(img_path=path))
+
+
+def _adjust_hue(image: np.ndarray, hue_factor: float) -> np.ndarray:
+    """Do as mmcv 2.0's function of this name, whose negative shifts NumPy 2 refuses."""
+    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL))
+    hue += np.uint8(int(hue_factor * 255) % 256)
+    return cv2.cvtColor(cv2.merge([hue, saturation, value]), cv2.COLOR_HSV2BGR_FULL)
 
 
 def _mmselfsup() -> Path:
@@ -64,7 +75,6 @@ def _mmselfsup() -> Path:
 
 def torchvision() -> Callable[[str], Any]:
     """MoCo v2's two views as its own script makes them, with PIL and torchvision; its blur is PIL's."""
-    import numpy as np
     from PIL import Image, ImageFilter
     from torchvision import transforms
 
