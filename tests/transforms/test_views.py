@@ -5,6 +5,7 @@ import logging
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -109,7 +110,19 @@ def test_16_bits_are_cut_to_the_upper_eight(colour):
     assert np.abs(decoded(content).astype(int) - expected).max() <= 1
 
 
-@pytest.mark.parametrize('mode', ['RGB', 'CMYK'], ids=['by OpenCV', 'by Pillow'])
+@pytest.mark.parametrize('progressive', [False, True])
+@pytest.mark.parametrize('subsampling', [0, 1, 2])
+@pytest.mark.parametrize('quality', [30, 75, 90])
+def test_whichever_library_decodes_a_colour_jpeg_the_bits_are_the_same(quality, subsampling, progressive):
+    content = encoded(Image.fromarray(PHOTO), quality=quality, subsampling=subsampling, progressive=progressive)
+    by_torchvision = decoding._torchvisions(content)
+    by_opencv = cv2.cvtColor(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    by_pillow = np.asarray(Image.open(io.BytesIO(content)).convert('RGB'))
+    assert np.array_equal(by_torchvision, by_opencv) and np.array_equal(by_torchvision, by_pillow)
+    assert np.array_equal(decoded(content), by_torchvision)
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'CMYK'], ids=['by torchvision', 'by Pillow'])
 def test_the_exif_orientation_is_followed(mode):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
