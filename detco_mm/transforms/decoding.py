@@ -129,7 +129,8 @@ def _torchvisions(data: bytes) -> np.ndarray | None:
         from torchvision.io import ImageReadMode, decode_jpeg  # 0.4 s, spent in the data workers
 
         encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        return decode_jpeg(encoded, ImageReadMode.RGB, apply_exif_orientation=True).permute(1, 2, 0).numpy()
+        image = decode_jpeg(encoded, ImageReadMode.RGB, apply_exif_orientation=True)
+        return np.ascontiguousarray(image.permute(1, 2, 0))  # a copy of a turned one alone
     except (ImportError, RuntimeError):
         return None  # OpenCV and then Pillow have the last word
 
