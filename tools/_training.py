@@ -13,6 +13,7 @@ try:
 except ImportError as error:
     sys.exit(f'{type(error).__name__}: {error}')
 
+import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 from mmengine.dist import barrier, is_main_process
@@ -22,6 +23,7 @@ from mmengine.runner import Runner
 
 from detco_mm.errors import RunStopped
 from detco_mm.files import write_whole
+from detco_mm.memory import keep_freed_memory
 from detco_mm.run_config import prepare, use_backbone
 from detco_mm.visualization.report import evaluation_table, text_table
 
@@ -88,6 +90,8 @@ def main(args: argparse.Namespace) -> None:
         init_default_scope(cfg.get('default_scope', args.default_scope))
         if getattr(args, 'backbone', None):
             use_backbone(cfg, args.backbone)
+        if not torch.cuda.is_available():
+            keep_freed_memory()
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
         if args.tests:
             test(runner, args.checkpoints, args.out)
