@@ -1,6 +1,7 @@
 """A rank that hangs ends the run with a message that names it, within the time that was set."""
 
 import os
+import re
 import signal
 import socket
 import time
@@ -19,7 +20,7 @@ def images(tmp_path_factory):
     return photographs(tmp_path_factory.mktemp('images'), 64)
 
 
-def train(images, work_dir, port, *options):
+def train(images, work_dir, port, *options, **environment):
     line = command(
         'tools/dist_train.sh',
         CONFIG,
@@ -28,7 +29,7 @@ def train(images, work_dir, port, *options):
         work_dir,
         options=[f'data.root={images}', 'train_cfg.max_epochs=100', *PATIENCE, *options],
     )
-    return start(line, work_dir.parent / f'{work_dir.name}-0.log', PORT=str(port))
+    return start(line, work_dir.parent / f'{work_dir.name}-0.log', PORT=str(port), **environment)
 
 
 def wait_for_message(run, work_dir, text):
@@ -49,6 +50,17 @@ def test_a_rank_that_is_stopped_is_named(stopped, images, tmp_path):
     wait_for(run, folder, 3)
     rank_of(run, stopped).send_signal(signal.SIGSTOP)
     wait_for_message(run, folder, f'watchdog of rank {1 - stopped}: rank {stopped} on {socket.gethostname()}')
+
+
+@pytest.mark.slow
+def test_ranks_that_one_has_left_alone_start_again_from_the_last_checkpoint(images, tmp_path):
+    folder = tmp_path / 'run'
+    run = train(images, folder, 29625, 'train_cfg.max_epochs=6', MAX_RESTARTS='1')
+    wait_for(run, folder, 10)
+    rank_of(run, 1).send_signal(signal.SIGSTOP)
+    assert run.wait(240) == 0, output(folder)[-3000:]
+    assert 'watchdog of rank 0: rank 1 on ' in output(folder) and 'exitcode: 75' in output(folder)
+    assert re.search(r'resumed epoch: [1-5], iter: \d+', output(folder)) and len(losses(folder)) == 48
 
 
 def test_a_rank_that_waits_for_a_file_for_ever_is_named(images, tmp_path):

@@ -55,7 +55,8 @@ def main() -> None:
         folder, cache = Path(made, 'images'), Path(made, 'cache')
         folder.mkdir()
         fill(folder, args.folders, args.files)
-        first = partial(find_files, str(folder), EXTENSIONS, cache, least=args.folders * args.files + 1)
+        # a cache of its own, into which no list is ever put
+        first = partial(find_files, str(folder), EXTENSIONS, cache / 'empty', least=args.folders * args.files + 1)
         again = partial(find_files, str(folder), EXTENSIONS, cache, least=1, settled=0)
         if not walk(str(folder)) == first() == again() == again():
             sys.exit('the searches differ')
