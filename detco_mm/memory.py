@@ -14,8 +14,7 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the C library is one that can be told so.
     """
-    # glibc's malloc.h; mallopt takes an int, and 1 GB at the top of the heap is more than a step leaves free there.
-    m_trim_threshold, m_mmap_max, limit = -1, -4, 2**30
+    m_trim_threshold, m_mmap_max, limit = -1, -4, 2**31 - 1  # glibc's malloc.h; the largest int, in bytes
     try:
         mallopt = ctypes.CDLL(ctypes.util.find_library('c')).mallopt
     except (AttributeError, OSError, TypeError):
