@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from detco_mm.hooks import StopOnSignal, Watchdog
 from detco_mm.run_config import prepare
 from tests.integration.small_run import CONFIG, NARROW, photographs
 
@@ -41,3 +42,16 @@ def test_skipped_images_are_counted_and_named(tmp_path):
 def test_keys_of_accumulated_batches_must_fit_the_queue(tmp_path):
     with pytest.raises(ValueError, match='12'):
         train(tmp_path, photographs(tmp_path / 'images', 12), **{'optim_wrapper.accumulative_counts': 3})
+
+
+@pytest.mark.parametrize(
+    ('hook', 'arguments', 'words'),
+    [
+        (StopOnSignal, dict(interval=0), 'interval=0: it is a number of steps'),
+        (Watchdog, dict(timeout=10, interval=5), 'timeout=10 and interval=5: seconds, the former at least three times'),
+        (Watchdog, dict(interval=0), 'timeout=600 and interval=0'),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(hook, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        hook(**arguments)
