@@ -142,7 +142,8 @@ def test_two_ranks_are_asked_to_stop_through_the_script_that_started_them(images
     wait_for(run, cut, 2)
     run.send_signal(signal.SIGTERM)
     assert run.wait(60) == 0, output(cut)
-    assert (cut / 'stopped_by_signal').read_text() == 'SIGUSR1 iter_5.pth\n'  # the ranks agree at every fifth step
+    # the ranks agree at every fifth step
+    assert (cut / 'stopped_by_signal').read_text() in ('SIGUSR1 iter_5.pth\n', 'SIGUSR1 iter_10.pth\n')
     assert two_ranks(images, cut, '--resume', PORT='29615').wait(240) == 0, output(cut)
     assert losses(cut) == losses(whole_of_two)
 

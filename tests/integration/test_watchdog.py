@@ -11,7 +11,7 @@ import pytest
 from tests.integration.small_run import CONFIG, command, kill_all, photographs, rank_of, start
 from tests.integration.test_resume import losses, output, wait_for
 
-SECONDS = 4
+SECONDS = 8
 PATIENCE = [f'default_hooks.watchdog.timeout={SECONDS}', 'default_hooks.watchdog.interval=0.5']
 
 
@@ -69,7 +69,7 @@ def test_a_rank_that_waits_for_a_file_for_ever_is_named(images, tmp_path):
     names = sorted(path.name for path in images.iterdir())
     (tmp_path / 'list.txt').write_text('\n'.join(names))
     run = train(images, folder, 29623, f'data.ann_file={tmp_path}/list.txt')
-    wait_for_message(run, folder, 'before the next batch) has come no further for 4 s')
+    wait_for_message(run, folder, 'before the next batch) has come no further for 8 s')
 
 
 def test_a_run_that_is_watched_ends_in_peace(images, tmp_path):
