@@ -1,11 +1,13 @@
 """ResumableTrainLoop: epochs that go on where they were stopped, bit for bit."""
 
+import signal
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.runner import EpochBasedTrainLoop
+from torch import nn
 
 from detco_mm.datasets.sampler import ResumableSampler
 from detco_mm.registry import LOOPS
@@ -31,6 +33,16 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 "of an epoch: set train_dataloader.sampler.type='detco_mm.ResumableSampler', or train_cfg.type to "
                 "MMEngine's 'EpochBasedTrainLoop'"
             )
+
+    def run(self) -> nn.Module:
+        """Train."""
+        signals = signal.SIGTERM, signal.SIGUSR1
+        handlers = [signal.getsignal(number) for number in signals]
+        try:
+            return super().run()
+        finally:  # StopOnSignal gives back its handlers after training, but not if that ends with an error
+            for number, handler in zip(signals, handlers, strict=True):
+                signal.signal(number, handler)
 
     def run_epoch(self) -> None:
         """Go through the rest of an epoch."""

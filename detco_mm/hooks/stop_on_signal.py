@@ -2,6 +2,9 @@
 
 import os
 import signal
+import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,8 +26,8 @@ class StopOnSignal(Hook):
     """After SIGTERM or SIGUSR1, finish the step on every rank, write ``iter_N.pth`` and end with exit code 0.
 
     Slurm sends the former when a job is cancelled or pre-empted and, with ``--signal=USR1@120``, the latter 120 s
-    before its time is up. One rank that gets a signal is enough. Data workers inherit the handlers, and so live on
-    until the step is done when a signal goes to all processes of a job.
+    before its time is up. One rank that gets a signal is enough. A signal often goes to all processes of a job: data
+    workers live on until the step is done.
 
     Args:
         interval: steps from one time that the ranks agree to the next, which costs a small all-reduce. A single process
@@ -41,10 +44,14 @@ class StopOnSignal(Hook):
             raise ValueError(f'interval={interval}: it is a number of steps, at least 1')
         self.interval = interval
         self._received = 0
+        self._process = 0
         self._previous: dict[int, Any] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Listen."""
+        """Listen, and shield the data workers that will be started."""
+        self._process = os.getpid()
+        loader = runner.train_dataloader
+        loader.worker_init_fn = partial(_shielded, loader.worker_init_fn)
         for number in (signal.SIGTERM, signal.SIGUSR1):
             self._previous[number] = signal.signal(number, self._note)
         if is_main_process():
@@ -80,4 +87,26 @@ class StopOnSignal(Hook):
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self._received = number
+        if os.getpid() == self._process:
+            self._received = number
+        else:  # a child of another kind, such as a worker of an evaluation's pool: it must be possible to end it
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+def _shielded(initialise: Callable[[int], None] | None, worker: int) -> None:
+    """Start a data worker that ends when its parent tells it to, and for no other signal.
+
+    PyTorch lets SIGTERM of anybody else kill it, and stops the run for that at once, wherever its step is.
+    """
+    if initialise is not None:
+        initialise(worker)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -1,11 +1,16 @@
 """What a run says of itself before the first step and after each epoch."""
 
+import os
+import signal
+import subprocess
+import sys
 from ast import literal_eval
 
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from detco_mm.errors import RunStopped
 from detco_mm.hooks import StopOnSignal, Watchdog
 from detco_mm.run_config import prepare
 from tests.integration.small_run import CONFIG, NARROW, photographs
@@ -55,3 +60,34 @@ def test_keys_of_accumulated_batches_must_fit_the_queue(tmp_path):
 def test_a_setting_that_makes_no_sense_is_named(hook, arguments, words):
     with pytest.raises(ValueError, match=words):
         hook(**arguments)
+
+
+POOL = """
+import multiprocessing, os, signal
+from detco_mm.hooks import StopOnSignal
+class Loader:
+    worker_init_fn = None
+class Runner:
+    train_dataloader, work_dir, world_size = Loader, '.', 1
+StopOnSignal().before_train(Runner)
+with multiprocessing.get_context('fork').Pool(2) as pool:  # as MMDetection's VOC metric has it
+    pool.map(abs, [1])
+"""
+
+
+def test_a_pool_of_an_evaluation_can_be_ended(tmp_path):
+    subprocess.run(
+        [sys.executable, '-c', POOL],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': os.getcwd()},
+        check=True,
+        timeout=60,
+    )
+
+
+def test_a_run_that_ends_with_an_error_gives_the_signals_back(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    images = photographs(tmp_path / 'images', 12)
+    with pytest.raises(RunStopped):
+        train(tmp_path, images, **{'optim_wrapper.optimizer.lr': 1e30})
+    assert signal.getsignal(signal.SIGTERM) == before

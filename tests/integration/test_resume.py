@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.integration.small_run import CONFIG, command, kill_all, photographs, rank_of, start
+from tests.integration.small_run import CONFIG, command, kill_all, photographs, rank_of, start, started_by
 
 STEPS = 36  # 48 images in batches of 4, three epochs
 
@@ -95,6 +95,20 @@ def test_asked_to_stop_it_leaves_a_checkpoint_and_goes_on_from_there(number, ima
     assert train(images, moved, '--resume').wait(180) == 0, output(moved)
     assert not (moved / 'stopped_by_signal').exists() and not (moved / made.name).exists()
     assert_same_run(moved, whole)
+
+
+def test_a_signal_to_all_processes_leaves_the_data_workers_to_the_step_under_way(images, whole, tmp_path):
+    cut = tmp_path / 'cut'
+    run = train(images, cut, options=['train_dataloader.num_workers=2'])
+    wait_for(run, cut, 6)
+    everybody = [*started_by(run), run]
+    assert len(everybody) >= 3
+    for process in everybody:
+        process.send_signal(signal.SIGTERM)
+    assert run.wait(30) == 0, output(cut)
+    assert 'SIGTERM: stopped after step' in output(cut) and not any(p.is_running() for p in everybody[:-1])
+    assert train(images, cut, '--resume').wait(180) == 0, output(cut)
+    assert_same_run(cut, whole)
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(images, whole, tmp_path):
