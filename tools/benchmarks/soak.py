@@ -3,8 +3,8 @@
     python tools/benchmarks/soak.py [--minutes 60] [--config CONFIG] [--out FILE.png] [--json FILE] [KEY=VALUE ...]
 
 Starts tools/train.py with the given settings, looks at its processes every few seconds, and ends it by SIGTERM. Memory
-is what a process has to itself and its share of what it has in common (PSS), of the main process and of all data
-workers. Images a second of processor time tell of the run alone, images a second also of what else the machine does.
+is what a process has to itself (USS), of the main process and of all data workers; the peaks are checkpoints being
+written. Images a second of processor time tell of the run alone, images a second also of what else the machine does.
 The first tenth is warming up; of the rest, the last fifth is compared with the first one.
 """
 
@@ -41,8 +41,8 @@ def look(process: psutil.Process) -> dict[str, float]:
     workers = process.children(recursive=True)
     spent = [one.cpu_times() for one in (process, *workers)]
     return dict(
-        main=process.memory_full_info().pss / 2**20,
-        workers=sum(worker.memory_full_info().pss for worker in workers) / 2**20,
+        main=process.memory_full_info().uss / 2**20,
+        workers=sum(worker.memory_full_info().uss for worker in workers) / 2**20,
         files=process.num_fds() + sum(worker.num_fds() for worker in workers),
         processor=sum(times.user + times.system for times in spent),
     )
@@ -54,7 +54,7 @@ def drift(times: list[float], values: list[float]) -> float:
     fifth = (end - start) / 5
     first = [value for moment, value in zip(times, values, strict=True) if start <= moment <= start + fifth]
     last = [value for moment, value in zip(times, values, strict=True) if moment >= end - fifth]
-    return statistics.mean(last) / statistics.mean(first) - 1 if any(first) else 0.0
+    return statistics.median(last) / statistics.median(first) - 1 if any(first) else 0.0
 
 
 def add_throughput(seen: list[dict[str, float]], batch: int, span: float) -> None:
