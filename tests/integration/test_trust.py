@@ -85,10 +85,10 @@ def test_resuming_a_work_dir_that_holds_it(said, evil, images, tmp_path):
     work.mkdir()
     (work / 'epoch_9.pth').write_bytes(evil.read_bytes())
     options = [f'data.root={images}']
-    assert 'can be read to its end' in said(
+    assert 'is whole: name another one' in said(
         command('tools/train.py', CONFIG, '--work-dir', work, '--resume', options=options)[1:]
     )
-    with pytest.raises(ValueError, match='can be read to its end'):
+    with pytest.raises(ValueError, match='is whole: name another one'):
         newest_whole_checkpoint(work)
     # MMEngine's own way to the latest checkpoint, which --resume does not take
     (work / 'last_checkpoint').write_text(str(work / 'epoch_9.pth'))
