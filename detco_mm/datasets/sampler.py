@@ -27,8 +27,8 @@ class SeededIndex(int):
         made.seed = seed
         return made
 
-    def __getnewargs__(self) -> tuple[int, tuple[int, int]]:  # type: ignore[override]
-        """Tell pickle what to make it of, on its way to a data worker."""
+    def __getnewargs__(self) -> tuple[int, tuple[int, int]]:  # type: ignore[override]  # typeshed fixes int's
+        """Tell pickle what to make it of, on its way to a data worker; int's own makes it of the number alone."""
         return int(self), self.seed
 
     def seed_generators(self) -> None:

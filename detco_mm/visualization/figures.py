@@ -4,14 +4,12 @@ import base64
 import io
 from typing import Any
 
-import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
 
-matplotlib.use('Agg')  # no display is needed, nor asked for
-
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from PIL import Image  # noqa: E402
+plt.switch_backend('Agg')  # no display is needed, nor asked for
 
 INK, MUTED, FAINT = '#1b1f24', '#5b6470', '#d9dee4'
 STAGES = ('res2', 'res3', 'res4', 'res5')
