@@ -29,7 +29,8 @@ def prepare(
         cfg: the run's config, as read from its file.
         options: overrides, dotted name -> value. ``data.root`` leads the training data; where config or options name
             ``train_dataloader.dataset.data_root``, that wins over it.
-        resume: None, 'auto' for the newest checkpoint of the work dir that is whole, or the path of one.
+        resume: None, 'auto' for the newest checkpoint of the work dir that is whole, or the path of one. Where the work
+            dir has none yet, 'auto' starts as the config says, from its ``load_from`` if it has one.
         amp: train in mixed precision; a config that does so already keeps its own.
         auto_scale_lr: scale the learning rate with the batch.
 
@@ -58,10 +59,12 @@ def prepare(
                 'set it to the batch over all GPUs that the learning rate belongs to'
             )
         cfg.auto_scale_lr.enable = True
-    if resume is not None:
-        cfg.resume = True
-        newest = newest_whole_checkpoint(cfg.work_dir) if resume == 'auto' else resume
-        cfg.load_from = str(newest) if newest else None
+    newest = newest_whole_checkpoint(cfg.work_dir) if resume == 'auto' else None
+    if newest is not None:
+        cfg.update(resume=True, load_from=str(newest))
+        return
+    if resume not in (None, 'auto'):
+        cfg.update(resume=True, load_from=resume)
     if cfg.get('load_from') and '://' not in cfg.load_from:
         _check_checkpoint(cfg.load_from)
 

@@ -105,10 +105,12 @@ def test_a_missing_checkpoint_stops_before_anything_is_built(resume, extra):
         prepare(config(**extra), resume=resume)
 
 
-def test_resume_without_a_path_takes_the_newest_of_the_work_dir(tmp_path):
-    cfg = config(load_from='kept.pth', work_dir=str(tmp_path))
+def test_resume_without_a_path_takes_the_newest_of_the_work_dir_and_before_there_is_one_what_the_config_says(tmp_path):
+    weights = tmp_path / 'weights.pth'
+    torch.save(dict(meta=dict(iter=0)), weights)
+    cfg = config(load_from=str(weights), work_dir=str(tmp_path))
     prepare(cfg, resume='auto')
-    assert cfg.resume is True and cfg.load_from is None  # there is none yet: from the start
+    assert not cfg.get('resume') and cfg.load_from == str(weights)
     torch.save(dict(meta=dict(iter=3)), tmp_path / 'iter_3.pth')
     prepare(cfg, resume='auto')
     assert cfg.resume is True and cfg.load_from == str(tmp_path / 'iter_3.pth')

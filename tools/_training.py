@@ -21,6 +21,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
+from detco_mm.checkpoints import newest_whole_checkpoint
 from detco_mm.errors import RunStopped
 from detco_mm.files import write_whole
 from detco_mm.memory import keep_freed_memory
@@ -84,8 +85,10 @@ def main(args: argparse.Namespace) -> None:
                     f'--out with {len(args.checkpoints)} checkpoints: without it each has a file of its own'
                 )
         else:
-            # torchrun starts all ranks again after one has failed: from the last checkpoint then, not from the start.
-            resume = 'auto' if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) else args.resume
+            resume = args.resume
+            if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)):
+                # torchrun starts all ranks again after one has failed: from where they were, not from where they began
+                resume = 'auto' if newest_whole_checkpoint(cfg.work_dir) else args.resume
             prepare(cfg, args.options, resume=resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
         init_default_scope(cfg.get('default_scope', args.default_scope))
         if getattr(args, 'backbone', None):

@@ -31,7 +31,7 @@ class _GlobalPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx, maps: Tensor) -> Tensor:
         ctx.shape = maps.shape
-        return maps.mean((2, 3)) if maps.is_cuda else F.avg_pool2d(maps, maps.shape[2:]).flatten(1)
+        return F.avg_pool2d(maps, maps.shape[2:]).flatten(1) if maps.device.type == 'cpu' else maps.mean((2, 3))
 
     @staticmethod
     @once_differentiable
