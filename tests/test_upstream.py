@@ -3,9 +3,6 @@
 import os
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
-
-import pytest
 
 from detco_mm import upstream
 
@@ -113,38 +110,3 @@ def test_what_is_kept_of_a_logged_scalar_grows_with_the_run_and_ends_at_ten_thou
 
 def test_repairs_are_in_place_once_the_package_is_imported():
     assert upstream.repair() == []
-
-
-def test_the_installed_stack_is_accepted():
-    upstream.check_versions()
-
-
-@pytest.mark.parametrize(
-    ('name', 'found', 'expected'),
-    [
-        ('mmcv', '2.1.0', 'mmcv 2.1.0 does not work here; >=2.0.0rc4,<2.1 is needed: run make setup'),
-        ('mmcls', '0.25.0', 'mmcls 0.25.0 does not work here; >=1.0.0rc6,<1.1 is needed: run pip install --no-deps '),
-        ('mmselfsup', None, 'mmselfsup is not installed; >=1.0.0,<1.1 is needed: run pip install --no-deps '),
-    ],
-)
-def test_a_wrong_version_gets_one_line_with_name_version_range_and_command(name, found, expected):
-    def installed(distribution):
-        if distribution == name:
-            if found is None:
-                raise PackageNotFoundError(distribution)
-            return found
-        return version(distribution)
-
-    with pytest.raises(upstream.StackError) as caught:
-        upstream.check_versions(installed)
-    assert str(caught.value).startswith(expected)
-    assert '\n' not in str(caught.value)
-
-
-def test_mmcv_lite_is_enough():
-    def installed(distribution):
-        if distribution == 'mmcv':
-            raise PackageNotFoundError(distribution)
-        return '2.0.1' if distribution == 'mmcv-lite' else version(distribution)
-
-    upstream.check_versions(installed)

@@ -1,11 +1,7 @@
 """Four views of any image that can be decoded; a clear skip of what cannot."""
 
-import io
 import logging
-import struct
-import zlib
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,8 +13,9 @@ from skimage import data
 from detco_mm.registry import TRANSFORMS
 from detco_mm.transforms import DetCoViews, decoding
 from detco_mm.transforms.crops import resized_crop
+from tests.bad_files import encoded, png
+from tests.transforms.photograph import GOOD, PHOTO, SQUARE
 
-PHOTO = np.ascontiguousarray(data.astronaut()[:160, 100:300])
 #: Views without any randomness but the crop, which is the whole of a square image.
 PLAIN = dict(
     global_size=32,
@@ -33,103 +30,12 @@ PLAIN = dict(
 )
 
 
-def encoded(image, kind='JPEG', **options):
-    """Return the bytes of a file that Pillow writes."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def png_16_bit(values):
-    """Return a 16-bit RGB PNG, which Pillow cannot write."""
-    height, width, _ = values.shape
-    rows = b''.join(b'\0' + row.astype('>u2').tobytes() for row in values)
-
-    def chunk(name, body):
-        return struct.pack('>I', len(body)) + name + body + struct.pack('>I', zlib.crc32(name + body))
-
-    header = struct.pack('>IIBBBBB', width, height, 16, 2, 0, 0, 0)
-    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b'')
-
-
-def png_promising(width, height):
-    """Return a tiny PNG whose header promises many pixels."""
-    whole = bytearray(encoded(Image.new('RGB', (1, 1)), 'PNG'))
-    whole[16:24] = struct.pack('>II', width, height)
-    whole[29:33] = struct.pack('>I', zlib.crc32(bytes(whole[12:29])))
-    return bytes(whole)
-
-
-def decoded(content):
-    """Return the RGB pixels that the pipeline makes of a file."""
-    return decoding.decode(content, decoding.read_header(content))
-
-
 def views_of(tmp_path, content, **options):
     """Return the item that the step makes of a file, and the step."""
     path = tmp_path / 'image.bin'
     path.write_bytes(content)
     step = DetCoViews(**options)
     return step(dict(img_path=str(path))), step
-
-
-SQUARE = Image.fromarray(PHOTO[:, :160])
-GOOD = dict(
-    jpeg=encoded(SQUARE),
-    progressive=encoded(SQUARE, progressive=True),
-    trailing_bytes=encoded(SQUARE) + b'camera notes',
-    cmyk=encoded(SQUARE.convert('CMYK')),
-    grey=encoded(SQUARE.convert('L')),
-    grey_png=encoded(SQUARE.convert('L'), 'PNG'),
-    bilevel=encoded(SQUARE.convert('1'), 'PNG'),
-    palette=encoded(SQUARE.convert('P'), 'PNG'),
-    gif=encoded(SQUARE.convert('P'), 'GIF'),
-    alpha=encoded(SQUARE.convert('RGBA'), 'PNG'),
-    grey_alpha=encoded(SQUARE.convert('LA'), 'PNG'),
-    webp=encoded(SQUARE, 'WEBP'),
-    bmp=encoded(SQUARE, 'BMP'),
-    tiff=encoded(SQUARE, 'TIFF'),
-    cmyk_tiff=encoded(SQUARE.convert('CMYK'), 'TIFF'),
-)
-
-
-@pytest.mark.parametrize('name', GOOD)
-def test_an_image_of_any_kind_is_decoded_as_pillow_does(name):
-    ours = decoded(GOOD[name]).astype(int)
-    theirs = np.asarray(Image.open(io.BytesIO(GOOD[name])).convert('RGB')).astype(int)
-    assert ours.shape == theirs.shape
-    # The JPEG libraries of OpenCV and Pillow may round, and smooth chroma, differently.
-    assert np.abs(ours - theirs).mean() < 1.5
-
-
-@pytest.mark.parametrize('colour', [True, False], ids=['rgb', 'grey'])
-def test_16_bits_are_cut_to_the_upper_eight(colour):
-    values = PHOTO.astype(np.uint16) * 257
-    content = png_16_bit(values) if colour else encoded(Image.fromarray(values[..., 0]), 'PNG')
-    expected = PHOTO if colour else PHOTO[..., :1]
-    assert np.abs(decoded(content).astype(int) - expected).max() <= 1
-
-
-@pytest.mark.parametrize('progressive', [False, True])
-@pytest.mark.parametrize('subsampling', [0, 1, 2])
-@pytest.mark.parametrize('quality', [30, 75, 90])
-def test_whichever_library_decodes_a_colour_jpeg_the_bits_are_the_same(quality, subsampling, progressive):
-    content = encoded(Image.fromarray(PHOTO), quality=quality, subsampling=subsampling, progressive=progressive)
-    by_torchvision = decoding._torchvisions(content)
-    by_opencv = cv2.cvtColor(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    by_pillow = np.asarray(Image.open(io.BytesIO(content)).convert('RGB'))
-    assert np.array_equal(by_torchvision, by_opencv) and np.array_equal(by_torchvision, by_pillow)
-    assert np.array_equal(decoded(content), by_torchvision)
-
-
-@pytest.mark.parametrize('mode', ['RGB', 'CMYK'], ids=['by torchvision', 'by Pillow'])
-def test_the_exif_orientation_is_followed(mode):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
-    image = Image.fromarray(PHOTO).convert(mode)
-    upright, turned = decoded(encoded(image, quality=95)), decoded(encoded(image, quality=95, exif=exif))
-    assert turned.shape == (PHOTO.shape[1], PHOTO.shape[0], 3)
-    assert np.abs(np.rot90(upright, -1).astype(int) - turned).mean() < 1
 
 
 @pytest.mark.parametrize('name', GOOD)
@@ -182,7 +88,7 @@ BAD = dict(
     truncated_webp=(GOOD['webp'][: len(GOOD['webp']) // 2], 'webp'),
     truncated_bmp=(GOOD['bmp'][: len(GOOD['bmp']) // 2], 'truncated or damaged'),
     header_alone=(GOOD['jpeg'][:20], 'no image in a format'),
-    bomb=(png_promising(60000, 60000), 'limit'),
+    bomb=(png(60000, 60000, b''), 'limit'),
 )
 
 

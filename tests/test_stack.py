@@ -1,0 +1,42 @@
+"""Versions that do not work are named in one line, with the way out."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+
+from detco_mm import stack
+
+
+def test_the_installed_stack_is_accepted():
+    stack.check_versions()
+
+
+@pytest.mark.parametrize(
+    ('name', 'found', 'expected'),
+    [
+        ('mmcv', '2.1.0', 'mmcv 2.1.0 does not work here; >=2.0.0rc4,<2.1 is needed: run make setup'),
+        ('mmcls', '0.25.0', 'mmcls 0.25.0 does not work here; >=1.0.0rc6,<1.1 is needed: run pip install --no-deps '),
+        ('mmselfsup', None, 'mmselfsup is not installed; >=1.0.0,<1.1 is needed: run pip install --no-deps '),
+    ],
+)
+def test_a_wrong_version_gets_one_line_with_name_version_range_and_command(name, found, expected):
+    def installed(distribution):
+        if distribution == name:
+            if found is None:
+                raise PackageNotFoundError(distribution)
+            return found
+        return version(distribution)
+
+    with pytest.raises(stack.StackError) as caught:
+        stack.check_versions(installed)
+    assert str(caught.value).startswith(expected)
+    assert '\n' not in str(caught.value)
+
+
+def test_mmcv_lite_is_enough():
+    def installed(distribution):
+        if distribution == 'mmcv':
+            raise PackageNotFoundError(distribution)
+        return '2.0.1' if distribution == 'mmcv-lite' else version(distribution)
+
+    stack.check_versions(installed)
