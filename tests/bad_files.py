@@ -19,6 +19,11 @@ def encoded(image, kind='JPEG', **options):
     return buffer.getvalue()
 
 
+def skipped(step):
+    """Return how many times a step, or a data set's, had to skip a file."""
+    return sum(step.skips.by_reason.values())
+
+
 def chunk(name, body, crc=None):
     """Return a chunk of a PNG."""
     return (

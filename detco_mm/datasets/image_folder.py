@@ -62,11 +62,6 @@ class ImageFolder(BaseDataset):
         """The SkipCounts of the pipeline's step that decodes; None if it has no such step."""
         return next((step.skips for step in self.pipeline.transforms if hasattr(step, 'skips')), None)
 
-    @property
-    def skipped(self) -> int:
-        """How many times the pipeline had to skip an image that could not be decoded."""
-        return sum(self.skips.by_reason.values()) if self.skips is not None else 0
-
     def load_data_list(self) -> list[dict]:
         """Return one ``dict(img_path=...)`` for each image."""
         folder = self.data_prefix['img_path']

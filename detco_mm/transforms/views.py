@@ -111,11 +111,6 @@ class DetCoViews:
         results['views'], results['view_boxes'] = views * repeats, boxes * repeats
         return results
 
-    @property
-    def skipped(self) -> int:
-        """How many times an image had to be skipped, in all workers of this process."""
-        return sum(self.skips.by_reason.values())
-
     def _read(self, path: str) -> np.ndarray:
         data = fileio.get(path)
         header = read_header(data, self.max_pixels)

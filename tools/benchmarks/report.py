@@ -35,11 +35,12 @@ SIZES = {
     },
     'cpu': {
         'step-8': 'step --batch-size 8 --repeats 3',
+        'step-8-kept': 'step --batch-size 8 --repeats 3 --keep-memory',
         'contrast': 'contrast --batch-sizes 32 128 --repeats 5',
         'parts-8': 'parts --batch-size 8 --repeats 2',
         'views': 'views',
         'ema': 'ema',
-        'shuffle': 'shuffle --ranks 2 4',
+        'shuffle': 'shuffle --ranks 2 4 8',
         'startup': 'startup --repeats 3',
     },
     'tiny': {
@@ -81,16 +82,12 @@ def _step(found: dict[str, Any], size: str) -> list[list[str]]:
             figures = found['sides'][side]
             precision = side.split(', ')[1]
             rate = f'{figures["images_per_second"]:.1f} images/s'
-            made.append(
-                [f'{size}step in {precision} near its bare backbones', _signed(figures['over_floor']) + f', {rate}']
-            )
-            if figures['gain'] == figures['gain']:  # NaN where the plain step did not fit
+            if figures['over_floor'] is not None:  # None where the other side did not fit
+                over = f'{100 * figures["over_floor"]:+.0f} %'
+                made.append([f'{size}step in {precision} near its bare backbones', f'{over}, {rate}'])
+            if figures['gain'] is not None:
                 made.append([f'{size}step in {precision} faster than a plain one', f'{figures["gain"]:.1f}x'])
     return made
-
-
-def _signed(share: float) -> str:
-    return f'{100 * share:+.0f} %'
 
 
 def _contrast(found: dict[str, Any], size: str) -> list[list[str]]:

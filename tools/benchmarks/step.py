@@ -3,9 +3,9 @@
     python tools/benchmarks/step.py [--batch-size 8] [--depth 50] [--size 224] [--compile] [--device cpu|cuda]
 
 DetCo is the paper's config, from uint8 views to updated weights, in float32 and, as configs/detco_r50_8xb32_fast.py
-has it, in bf16 with channels last; the backbones of the latter are compiled with --compile. Plain is
-the step as the unofficial implementation writes it: its projection of nine concatenated patches, twelve cross-entropies
-over copies of the queue, a moving average weight by weight. The floor is what no implementation can avoid: forward and
+has it, in bf16 with channels last; the backbones of the latter are compiled with --compile. Plain is the step as the
+unofficial implementation writes it: its projection of nine concatenated patches, twelve cross-entropies over copies of
+the queue, a moving average weight by weight. The floor is what no implementation can avoid: forward and
 backward of the backbone on the query views, forward on the key views. What DetCo takes beyond the floor of its own
 precision is what is ours. The training state is both encoders, gradients, SGD's momentum and queues. A side that does
 not fit the device's memory is left out.
@@ -181,11 +181,12 @@ def main() -> None:
     for name, times in seconds.items():
         middle = statistics.median(times)
         base, plainly = seconds.get('floor, ' + name.split(', ')[1]), seconds.get('plain, float32')
-        over = ratio(times, base) - 1 if base else float('nan')
-        gain = ratio(plainly, times) if plainly else float('nan')
+        over = ratio(times, base) - 1 if base else None
+        gain = ratio(plainly, times) if plainly else None
         figures[name] = dict(seconds=times, images_per_second=args.batch_size / middle, over_floor=over, gain=gain)
-        shown = '' if name.startswith('floor') else f'{100 * over:+.0f} %'
-        table.append([name, f'{middle:.3f}', f'{args.batch_size / middle:.1f}', shown, f'{gain:.1f}x'])
+        shown = '' if over is None or name.startswith('floor') else f'{100 * over:+.0f} %'
+        gained = '' if gain is None else f'{gain:.1f}x'
+        table.append([name, f'{middle:.3f}', f'{args.batch_size / middle:.1f}', shown, gained])
     state = state_bytes(args)
     held = ', '.join(f'{name} {size / 2**30:.2f} GiB' for name, size in state.items())
     about = f'ResNet-{args.depth}, batch {args.batch_size}, {args.size} pixels, K = {args.queue_len}, {args.device}'
