@@ -19,7 +19,7 @@ from detco_mm.weights import export_backbone, is_exported, read_backbone, verify
 def prepare(
     cfg: Config,
     options: Mapping[str, Any] | None = None,
-    resume: str | None = None,
+    resume: str | Path | None = None,
     amp: bool = False,
     auto_scale_lr: bool = False,
 ) -> None:
@@ -64,7 +64,7 @@ def prepare(
         cfg.update(resume=True, load_from=str(newest))
         return
     if resume not in (None, 'auto'):
-        cfg.update(resume=True, load_from=resume)
+        cfg.update(resume=True, load_from=str(resume))
     if cfg.get('load_from') and '://' not in cfg.load_from:
         _check_checkpoint(cfg.load_from)
 

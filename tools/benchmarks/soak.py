@@ -48,13 +48,22 @@ def look(process: psutil.Process) -> dict[str, float]:
     )
 
 
-def drift(times: list[float], values: list[float]) -> float:
-    """How far the last fifth lies from the first one, once a tenth of the time is over, as a share."""
+def drift(times: list[float], values: list[float]) -> float | None:
+    """How far the last fifth lies from the first one, once a tenth of the time is over, as a share.
+
+    None where the first fifth has nothing to compare with: no look yet, or no step between its looks.
+    """
     start, end = times[0] + 0.1 * (times[-1] - times[0]), times[-1]
     fifth = (end - start) / 5
     first = [value for moment, value in zip(times, values, strict=True) if start <= moment <= start + fifth]
     last = [value for moment, value in zip(times, values, strict=True) if moment >= end - fifth]
-    return statistics.median(last) / statistics.median(first) - 1 if any(first) else 0.0
+    base = statistics.median(first) if first else 0.0
+    return statistics.median(last) / base - 1 if base else None
+
+
+def percent(share: float | None) -> str:
+    """Write a drift."""
+    return 'unknown' if share is None else f'{100 * share:+.1f} %'
 
 
 def add_throughput(seen: list[dict[str, float]], batch: int, span: float) -> None:
@@ -67,7 +76,7 @@ def add_throughput(seen: list[dict[str, float]], batch: int, span: float) -> Non
             now[name] = images / took if took > 0 else 0.0
 
 
-def draw(seen: list[dict[str, float]], drifts: dict[str, float]) -> bytes:
+def draw(seen: list[dict[str, float]], drifts: dict[str, float | None]) -> bytes:
     """All quantities over time."""
     minutes = [one['time'] / 60 for one in seen]
     with plt.rc_context(STYLE):
@@ -75,7 +84,7 @@ def draw(seen: list[dict[str, float]], drifts: dict[str, float]) -> bytes:
         for axes, (name, (title, unit)), colour in zip(panels, QUANTITIES.items(), RUN_COLOURS, strict=True):
             axes.plot(minutes, [one[name] for one in seen], color=colour)
             axes.set_ylim(0, 1.25 * max(one[name] for one in seen) or 1)
-            axes.set_title(f'{title}, from first to last fifth {100 * drifts[name]:+.1f} %')
+            axes.set_title(f'{title}, from first to last fifth {percent(drifts[name])}')
             axes.set_ylabel(unit, color=INK)
         panels[-1].set_xlabel('minutes')
         figure.tight_layout()
@@ -121,7 +130,7 @@ def main() -> None:
     write_whole(args.out, draw(seen, drifts))
     table = [['', 'first fifth to last', 'at the end']]
     for name, (title, unit) in QUANTITIES.items():
-        table.append([title, f'{100 * drifts[name]:+.1f} %', f'{seen[-1][name]:.0f} {unit}'.strip()])
+        table.append([title, percent(drifts[name]), f'{seen[-1][name]:.0f} {unit}'.strip()])
     title = f'{args.config}, {times[-1] / 60:.0f} minutes, {seen[-1]["step"]} steps, exit code {code} after SIGTERM'
     report(title, table, dict(drifts=drifts, exit_code=code, looks=seen), args.json)
 
