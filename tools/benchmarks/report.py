@@ -37,6 +37,7 @@ SIZES = {
         'step-8': 'step --batch-size 8 --repeats 3',
         'step-8-kept': 'step --batch-size 8 --repeats 3 --keep-memory',
         'contrast': 'contrast --batch-sizes 32 128 --repeats 5',
+        'products': 'products',
         'parts-8': 'parts --batch-size 8 --repeats 2',
         'views': 'views',
         'ema': 'ema',
@@ -46,6 +47,7 @@ SIZES = {
     'tiny': {
         'step-2': f'step {SMALL} --repeats 1',
         'contrast': 'contrast --batch-sizes 4 --queue-len 8192 --repeats 1',
+        'products': 'products --batch-sizes 2 --repeats 1',
         'parts-2': f'parts {SMALL} --repeats 1',
         'views': 'views --count 1 --repeats 1',
         'ema': 'ema --repeats 1',
@@ -100,6 +102,11 @@ def _contrast(found: dict[str, Any], size: str) -> list[list[str]]:
     return made
 
 
+def _products(found: dict[str, Any], size: str) -> list[list[str]]:
+    gains = [side['ratio'] for side in found['sides']]
+    return [["products faster than PyTorch's", f'{min(gains):.1f}x to {max(gains):.1f}x']]
+
+
 def _parts(found: dict[str, Any], size: str) -> list[list[str]]:
     return [
         [f'{size}the step is the backbone', f'{100 * found["backbone"]:.1f} %'],
@@ -143,7 +150,8 @@ def _startup(found: dict[str, Any], size: str) -> list[list[str]]:
 
 
 ROWS = dict(
-    step=_step, contrast=_contrast, parts=_parts, views=_views, ema=_ema, shuffle=_shuffle, startup=_startup
+    step=_step, contrast=_contrast, products=_products, parts=_parts, views=_views, ema=_ema, shuffle=_shuffle,
+    startup=_startup,
 )  # fmt: skip
 
 
