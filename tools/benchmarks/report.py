@@ -35,8 +35,8 @@ SIZES = {
     },
     'cpu': {
         'step-8': 'step --batch-size 8 --repeats 3',
-        'step-8-kept': 'step --batch-size 8 --repeats 3 --keep-memory',
-        'contrast': 'contrast --batch-sizes 32 128 --repeats 5',
+        'step-8-kept': 'step --batch-size 8 --repeats 7 --keep-memory',
+        'contrast': 'contrast --batch-sizes 32 128 --repeats 15',
         'products': 'products',
         'parts-8': 'parts --batch-size 8 --repeats 2',
         'views': 'views',
