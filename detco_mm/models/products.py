@@ -15,9 +15,9 @@ def _is_onednns(tensor: Tensor) -> bool:
 def times_transposed(left: Tensor, right: Tensor) -> Tensor:
     """Multiply (M, K) by the transpose of (N, K), both of one type, without a gradient.
 
-    PyTorch gives a CPU's float32 products to MKL, which took 1.6 to 3.4 times as long as oneDNN on an AMD EPYC with 8 to
-    128 rows (docs/performance.md). It has oneDNN for convolutions and for the code that it compiles, where this operator
-    is from; there is no public name for it. The precision is the same.
+    PyTorch gives a CPU's float32 products to MKL, which took 1.6 to 3.4 times as long as oneDNN on an AMD EPYC with 8
+    to 128 rows (docs/performance.md). It has oneDNN for convolutions and for the code that it compiles, where this
+    operator is from; there is no public name for it. The precision is the same.
 
     Returns:
         (M, N).
