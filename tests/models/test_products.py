@@ -15,7 +15,7 @@ def test_every_layout_gives_the_product(rows, columns, inner, dtype):
     torch.manual_seed(0)
     left, right = torch.randn(rows, inner, dtype=dtype), torch.randn(columns, inner, dtype=dtype)
     expected = (left.double() @ right.double().T).to(dtype)
-    for one in (left, left.T.contiguous().T):
+    for one in (left, left.T.contiguous().T, left.repeat_interleave(2, 1)[:, ::2]):
         for other in (right, right.T.contiguous().T):
             made = times_transposed(one, other)
             assert made.dtype == dtype and made.is_contiguous()
@@ -54,6 +54,12 @@ def test_float32_on_a_cpu_goes_to_onednn():
     with Watch():
         Linear(6, 5)(torch.randn(4, 6)).sum().backward()
     assert called.count('mkldnn._linear_pointwise.default') == 3
+
+
+def test_a_gradient_that_is_one_number_for_all_is_no_special_case():
+    layer, inputs = Linear(6, 5), torch.randn(4, 6)
+    layer(inputs).sum().backward()  # its gradient is expanded, with strides of 0
+    torch.testing.assert_close(layer.weight.grad, inputs.sum(0).expand(5, 6))
 
 
 def test_frozen_weights_need_no_gradient():
