@@ -5,12 +5,12 @@ import tempfile
 from pathlib import Path
 
 
-def write_whole(path: str | Path, content: bytes | str) -> None:
+def write_whole(path: str | Path, *parts: bytes | memoryview | str) -> None:
     """Write a file so that a stop at any moment leaves the old one or the new one, never a part.
 
     Args:
         path: the file; its folder is made.
-        content: bytes, or text for UTF-8.
+        parts: of its content, one after the other: bytes, or text for UTF-8.
 
     Raises:
         OSError: if it cannot be written, as on a full disk; an old file is still there then.
@@ -18,16 +18,17 @@ def write_whole(path: str | Path, content: bytes | str) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # a name of its own: several ranks may write the same file at once
-    handle, part = tempfile.mkstemp(prefix=f'.{path.name}.', suffix='.part', dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', suffix='.part', dir=path.parent)
     try:
         with open(handle, 'wb') as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            for content in parts:
+                file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(part, 0o666 & ~_umask())  # as open() would have made it
-        os.replace(part, path)
+        os.chmod(temporary, 0o666 & ~_umask())  # as open() would have made it
+        os.replace(temporary, path)
     except BaseException as error:
-        Path(part).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise OSError(error.errno, f'{error.strerror}; what was there before is still whole', str(path)) from error
         raise

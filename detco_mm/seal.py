@@ -12,19 +12,22 @@ _SEAL = b'sha256='
 _SEAL_LENGTH = len(_SEAL) + 2 * hashlib.sha256().digest_size
 
 
-def seal(content: bytes) -> bytes:
+def seal(content: bytes) -> tuple[bytes | memoryview, ...]:
     """Write the SHA-256 of a file of PyTorch into its own last bytes, as the comment that a zip archive may have.
 
     Args:
-        content: what ``torch.save`` wrote. Anything else is returned as it is.
+        content: what ``torch.save`` wrote. Anything else stays as it is.
 
     Returns:
-        A file that PyTorch and zip tools read as before, and :func:`damage` can judge.
+        The parts, to be written one after the other, of a file that PyTorch and zip tools read as before, and
+        :func:`damage` can judge. Nothing is copied, for a checkpoint may be a large share of the memory.
     """
     if content[-_END_LENGTH:][:4] != _END_RECORD or content[-2:] != b'\0\0':
-        return content
-    body = content[:-2] + _SEAL_LENGTH.to_bytes(2, 'little')
-    return body + _SEAL + hashlib.sha256(body).hexdigest().encode()
+        return (content,)
+    body, length = memoryview(content)[:-2], _SEAL_LENGTH.to_bytes(2, 'little')
+    digest = hashlib.sha256(body)
+    digest.update(length)
+    return body, length + _SEAL + digest.hexdigest().encode()
 
 
 def damage(path: str | Path) -> str | None:

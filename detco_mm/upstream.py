@@ -135,7 +135,7 @@ def write_local_files_whole() -> bool:
 
     def make(original: Callable) -> Callable:
         def put(self: LocalBackend, obj: bytes, filepath: str | Path) -> None:
-            write_whole(filepath, seal(obj))
+            write_whole(filepath, *seal(obj))
 
         return put
 

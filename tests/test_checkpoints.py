@@ -16,7 +16,7 @@ from detco_mm.seal import damage, seal
 def write(path, step):
     made = io.BytesIO()
     torch.save(dict(meta=dict(iter=step), state_dict=dict(w=torch.randn(20, 30))), made)
-    path.write_bytes(seal(made.getvalue()))
+    path.write_bytes(b''.join(seal(made.getvalue())))
     return path
 
 
@@ -24,11 +24,11 @@ def test_a_sealed_file_loads_as_before_mapped_or_read(tmp_path):
     plain = tmp_path / 'plain.pth'
     torch.save(dict(w=torch.arange(6.0)), plain)
     sealed = tmp_path / 'sealed.pth'
-    sealed.write_bytes(seal(plain.read_bytes()))
+    sealed.write_bytes(b''.join(seal(plain.read_bytes())))
     for mapped in (False, True):
         assert torch.equal(torch.load(sealed, mmap=mapped, weights_only=True)['w'], torch.arange(6.0))
     assert zipfile.ZipFile(sealed).testzip() is None
-    assert seal(b'no archive') == b'no archive'
+    assert seal(b'no archive') == (b'no archive',)
 
 
 def test_any_altered_byte_is_recognised(tmp_path):
