@@ -23,11 +23,13 @@ def versions() -> dict[str, str]:
     import torch  # not for the version alone, which set-up asks for before there is a torch
 
     found = {'Python': platform.python_version()}
-    for name in ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmselfsup', 'mmdet'):
+    for name in ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmcv-lite', 'mmselfsup', 'mmdet'):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = 'not installed'
+    # One is the other without its compiled ops.
+    found.pop('mmcv' if found['mmcv'] == 'not installed' != found['mmcv-lite'] else 'mmcv-lite')
     if torch.cuda.is_available():
         machine = f'{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}'
     else:

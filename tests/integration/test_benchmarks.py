@@ -1,10 +1,13 @@
 """Every benchmark runs, at a small size, and says what it measured."""
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import mmcv
+import numpy as np
 import pytest
 
 from tests.integration.small_run import NARROW, photographs
@@ -25,6 +28,18 @@ def test_views(tmp_path):
     sides = run('views', '--count', '2', out=tmp_path / 'views.json')['sides']
     assert [side['views'] for side in sides.values()] == [2, 2, 4, 4]
     assert all(side['views_per_second'] > 0 for side in sides.values())
+
+
+@pytest.mark.parametrize('shift', [-0.1, -0.03, 0.0, 0.05, 0.1])
+def test_hue_is_turned_as_mmcv_does_it_where_numpy_lets_it(shift, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools/benchmarks')
+    views = importlib.import_module('views')
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    if shift < 0 and np.lib.NumpyVersion(np.__version__) >= '2.0.0':
+        with pytest.raises(OverflowError):
+            mmcv.adjust_hue(image, shift, backend='pillow')
+    else:
+        assert np.array_equal(views.adjust_hue(image, shift), mmcv.adjust_hue(image, shift, backend='pillow'))
 
 
 @pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='resident memory is read as Linux gives it')

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import mmcv
 import numpy as np
 import torch
 from _harness import interleaved, parser, ratio, report
@@ -54,17 +53,23 @@ def mmselfsup() -> Callable[[str], Any]:
     """MMSelfSup's pipeline of MoCo v2: two views."""
     init_default_scope('mmselfsup')
     if np.lib.NumpyVersion(np.__version__) >= '2.0.0':
-        mmcv.adjust_hue = _adjust_hue
+        from mmselfsup.datasets.transforms import processing
+
+        processing.adjust_hue = adjust_hue
     base = Config.fromfile(str(_mmselfsup() / '.mim/configs/selfsup/_base_/datasets/imagenet_mocov2.py'))
     pipeline = Compose(base.train_pipeline)
     return lambda path: pipeline(dict(img_path=path))
 
 
-def _adjust_hue(image: np.ndarray, hue_factor: float) -> np.ndarray:
-    """Do as mmcv 2.0's function of this name, whose negative shifts NumPy 2 refuses."""
-    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL))
-    hue += np.uint8(int(hue_factor * 255) % 256)
-    return cv2.cvtColor(cv2.merge([hue, saturation, value]), cv2.COLOR_HSV2BGR_FULL)
+def adjust_hue(image: np.ndarray, shift: float, backend: str = 'pillow') -> np.ndarray:
+    """Do as mmcv 2.0's function of this name with Pillow, whose negative shifts NumPy 2 refuses; BGR."""
+    from PIL import Image
+
+    if backend != 'pillow':
+        raise ValueError(f'backend={backend} is not what MMSelfSup asks for: pillow')
+    hue, saturation, value = Image.fromarray(np.ascontiguousarray(image[..., ::-1])).convert('HSV').split()
+    turned = Image.fromarray(np.asarray(hue) + np.uint8(int(shift * 255) % 256))
+    return np.array(Image.merge('HSV', (turned, saturation, value)).convert('RGB'))[..., ::-1]
 
 
 def _mmselfsup() -> Path:
