@@ -27,7 +27,7 @@ class StopOnSignal(Hook):
 
     Slurm sends the former when a job is cancelled or pre-empted and, with ``--signal=USR1@120``, the latter 120 s
     before its time is up. One rank that gets a signal is enough. A signal often goes to all processes of a job: data
-    workers live on until the step is done.
+    workers live on until the step is done, and other children do not hear SIGUSR1.
 
     Args:
         interval: steps from one time that the ranks agree to the next, which costs a small all-reduce. A single process
@@ -44,12 +44,10 @@ class StopOnSignal(Hook):
             raise ValueError(f'interval={interval}: it is a number of steps, at least 1')
         self.interval = interval
         self._received = 0
-        self._process = 0
         self._previous: dict[int, Any] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Listen, and shield the data workers that will be started."""
-        self._process = os.getpid()
         loader = runner.train_dataloader
         loader.worker_init_fn = partial(_shielded, loader.worker_init_fn)
         for number in (signal.SIGTERM, signal.SIGUSR1):
@@ -87,11 +85,20 @@ class StopOnSignal(Hook):
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() == self._process:
-            self._received = number
-        else:  # a child of another kind, such as a worker of an evaluation's pool: it must be possible to end it
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+        self._received = number
+
+
+def _forget() -> None:
+    """Let a child of another kind, such as a worker of an evaluation's pool, be ended.
+
+    Python's own handlers would not do: a signal that comes just before a child begins to wait is seen after its wait.
+    """
+    for number, handler in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGUSR1, signal.SIG_IGN)):
+        if getattr(signal.getsignal(number), '__func__', None) is StopOnSignal._note:
+            signal.signal(number, handler)
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _shielded(initialise: Callable[[int], None] | None, worker: int) -> None:
