@@ -1,5 +1,8 @@
 # `make demo` and `make test` are all that a newcomer needs: each sets up what is missing.
 SIZE ?= small
+# What .venv is made with, where it is not the first that fits; what runs in it is not told.
+PYTHON ?=
+unexport PYTHON
 
 .PHONY: help setup check demo benchmark-mini data test test-all test-only lint format clean
 .DEFAULT_GOAL := help
@@ -8,7 +11,7 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 setup: ## make .venv with the pinned stack; does nothing if it is there
-	@tools/setup.sh
+	@PYTHON='$(PYTHON)' tools/setup.sh
 
 check: setup ## import everything, run one op, print the versions
 	@.venv/bin/python tools/check_stack.py

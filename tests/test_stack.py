@@ -1,6 +1,9 @@
 """Versions that do not work are named in one line, with the way out."""
 
+import shutil
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +43,19 @@ def test_mmcv_lite_is_enough():
         return '2.0.1' if distribution == 'mmcv-lite' else version(distribution)
 
     stack.check_versions(installed)
+
+
+@pytest.mark.parametrize('found', ['Python 3.13.1', 'no Python'])
+def test_set_up_with_a_python_that_does_not_fit_ends_before_it_begins(found, tmp_path):
+    root = Path(__file__).parents[1]
+    for name in ('Makefile', 'constraints.txt', 'setup.cfg', 'pyproject.toml', 'tools/setup.sh', 'tools/build_mmcv.sh'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(root / name, tmp_path / name)
+    other = tmp_path / 'python'
+    if found != 'no Python':
+        other.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo {found}\n')  # which any code fails in, as it should
+        other.chmod(0o755)
+    done = subprocess.run(['make', 'setup', f'PYTHON={other}'], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f'{other} is {found}, and 3.11 or 3.12 is needed' in done.stderr
+    assert 'make setup PYTHON=' in done.stderr and not (tmp_path / '.venv').exists()

@@ -13,11 +13,20 @@ wanted=$({ pwd; echo "${FORCE_CUDA:-}"; cat "${inputs[@]}"; } | sha256sum)
 pinned() { grep "^$1==" constraints.txt; }
 step() { printf '\n[%s s] %s\n' "$SECONDS" "$1"; }
 
+# The pinned NumPy has no build for later ones.
+fits() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; }
+
 step "virtual environment"
-[ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
 python=.venv/bin/python
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-    echo "Python $("$python" --version) is too old: 3.11 or newer is needed; set PYTHON=python3.12 and remove .venv" >&2
+if [ ! -x "$python" ]; then
+    for candidate in ${PYTHON:-python3 python3.12 python3.11}; do
+        fits "$candidate" && { "$candidate" -m venv .venv; break; }
+    done
+fi
+fits "$python" || {
+    asked=$([ -x "$python" ] && echo "$python" || echo "${PYTHON:-python3}")
+    echo "$asked is $("$asked" --version 2>/dev/null || echo "no Python"), and 3.11 or 3.12 is needed: install one, remove" \
+        ".venv if it is there, and write make setup PYTHON=/where/it/is/python3.12" >&2
     exit 1
 }
 install=("$python" -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,8 @@ def environment(folder, wheel):
     # A .pth file's folder comes after the wheel's, and .pth files in it, such as an editable install's, are not read.
     with open(f'{packages}/everything_else.pth', 'w') as file:
         file.write(sysconfig.get_path('purelib') + '\n')
+        # but for setuptools', which stands in for the distutils that Python 3.12 has no more
+        file.write(Path(sysconfig.get_path('purelib'), 'distutils-precedence.pth').read_text() + '\n')
     return folder / 'bin/python'
 
 
