@@ -51,7 +51,8 @@ def test(runner: Runner, checkpoints: list[str], out: str | None) -> None:
             runner.load_checkpoint(path)
             metrics = runner.test()
             if is_main_process():
-                write_whole(file, json.dumps(metrics, indent=1) + '\n')
+                # float: some metrics are NumPy's float32
+                write_whole(file, json.dumps(metrics, indent=1, default=float) + '\n')
         if is_main_process():
             found[file.stem] = json.loads(file.read_text())
     if is_main_process():
