@@ -114,7 +114,10 @@ def main() -> None:
             if not rows:
                 continue
             start = start or time.monotonic()
-            seen.append(dict(time=time.monotonic() - start, step=rows[-1]['step'], **look(process)))
+            try:
+                seen.append(dict(time=time.monotonic() - start, step=rows[-1]['step'], **look(process)))
+            except psutil.NoSuchProcess:  # one that ended between being listed and looked at
+                continue
             left = 60 * args.minutes - seen[-1]['time']
             print(f'\rstep {rows[-1]["step"]}, {clock(left)} left ', end='', file=sys.stderr, flush=True)
         if run.poll() is not None:
