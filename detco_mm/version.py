@@ -1,5 +1,6 @@
 """The package's version, and what it runs with."""
 
+import contextlib
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -19,17 +20,13 @@ def commit() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a result depends on, and the machine."""
+    """Return the versions of what a result depends on and is installed, and the machine."""
     import torch  # not for the version alone, which set-up asks for before there is a torch
 
     found = {'Python': platform.python_version()}
     for name in ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmcv-lite', 'mmselfsup', 'mmdet'):
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = 'not installed'
-    # One is the other without its compiled ops.
-    found.pop('mmcv' if found['mmcv'] == 'not installed' != found['mmcv-lite'] else 'mmcv-lite')
     if torch.cuda.is_available():
         machine = f'{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}'
     else:
