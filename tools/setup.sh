@@ -18,15 +18,15 @@ fits() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3,
 
 step "virtual environment"
 python=.venv/bin/python
-if [ ! -x "$python" ]; then
-    for candidate in ${PYTHON:-python3 python3.12 python3.11}; do
-        fits "$candidate" && { "$candidate" -m venv .venv; break; }
-    done
-fi
+candidates=(python3 python3.12 python3.11)
+[ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+[ ! -x "$python" ] || candidates=("$python")
+for candidate in "${candidates[@]}"; do
+    fits "$candidate" && { [ "$candidate" = "$python" ] || "$candidate" -m venv .venv; break; }
+done
 fits "$python" || {
-    asked=$([ -x "$python" ] && echo "$python" || echo "${PYTHON:-python3}")
-    echo "$asked is $("$asked" --version 2>/dev/null || echo "no Python"), and 3.11 or 3.12 is needed: install one, remove" \
-        ".venv if it is there, and write make setup PYTHON=/where/it/is/python3.12" >&2
+    echo "${candidates[0]} is $("${candidates[0]}" --version 2>/dev/null || echo "no Python"), and 3.11 or 3.12 is needed:" \
+        "install one, remove .venv if it is there, and write make setup PYTHON=/where/it/is/python3.12" >&2
     exit 1
 }
 install=("$python" -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt)
