@@ -1,14 +1,22 @@
 """The command-line tools on real images: what they do, and what they say when they cannot."""
 
+import importlib
+import json
 import math
 import os
 import runpy
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from tests.integration.small_run import CONFIG, ROOT, command, photographs, start
 from tests.integration.test_resume import losses
@@ -30,6 +38,34 @@ def complaint(monkeypatch, line):
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(line[1], run_name='__main__')
     return str(caught.value.code)
+
+
+class Single(BaseMetric):
+    """A metric that is NumPy's float32, as MMSegmentation's are under NumPy 2."""
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        return dict(value=np.float32(0.5))
+
+
+class Untrained(BaseModel):
+    def forward(self, inputs, mode='tensor'):
+        return [inputs]
+
+
+def test_metrics_of_single_precision_are_written(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    tool = importlib.import_module('_training')
+    torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
+    loader = DataLoader([dict(inputs=0)], collate_fn=pseudo_collate)
+    runner = Runner(
+        Untrained(), str(tmp_path), test_dataloader=loader, test_cfg={}, test_evaluator=Single(), cfg=dict(model={})
+    )
+    runner.cfg.update(test_dataloader={}, test_evaluator={})
+    tool.test(runner, [str(tmp_path / 'weights.pth')], str(tmp_path / 'metrics.json'))
+    assert json.loads((tmp_path / 'metrics.json').read_text()) == {'value': 0.5}
 
 
 @pytest.mark.parametrize(
