@@ -1,9 +1,9 @@
 """detco_mm: DetCo pre-training as an extension of MMSelfSup. Importing it checks and repairs the stack."""
 
-from . import stack, upstream
+from .compat import repairs, versions
 from .version import __version__
 
-stack.check_versions()
-upstream.repair()
+versions.check_versions()
+repairs.repair()
 
 __all__ = ['__version__']

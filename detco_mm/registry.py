@@ -20,10 +20,10 @@ DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='detco_mm', locat
 DATA_SAMPLERS = Registry(
     'data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='detco_mm', locations=['detco_mm.datasets']
 )
-LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='detco_mm', locations=['detco_mm.train_loop'])
-HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='detco_mm', locations=['detco_mm.hooks'])
+LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='detco_mm', locations=['detco_mm.engine.train_loop'])
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='detco_mm', locations=['detco_mm.engine.hooks'])
 OPTIM_WRAPPERS = Registry(
-    'optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='detco_mm', locations=['detco_mm.optim']
+    'optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='detco_mm', locations=['detco_mm.engine.optim_wrapper']
 )
 
 __all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'MODELS', 'OPTIM_WRAPPERS', 'TRANSFORMS']

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from detco_mm.run_config import prepare
+from detco_mm.engine.settings import apply_command_line
 from tests.documents import ROOT, blocks, checkout, run, shortened
 from tests.integration.test_detectors import small
 
@@ -86,7 +86,7 @@ def test_the_full_detectors_take_the_same_config(short, base, tmp_path):
         path.write_text(re.sub(r'^model = .*', heads, path.read_text(), flags=re.MULTILINE))
     cfg = Config.fromfile(path)
     small(cfg, folder / 'data/mine')
-    prepare(cfg)
+    apply_command_line(cfg)
     init_default_scope('mmdet')
     cfg.work_dir = str(tmp_path)
     cfg.experiment_name = cfg.visualizer.name = base.split('/')[-1]  # MMEngine keeps visualizers by their name

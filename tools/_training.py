@@ -21,11 +21,11 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
-from detco_mm.checkpoints import newest_whole_checkpoint
-from detco_mm.errors import RunStopped
-from detco_mm.files import write_whole
-from detco_mm.memory import keep_freed_memory
-from detco_mm.run_config import prepare, use_backbone
+from detco_mm.checkpoints.files import write_atomically
+from detco_mm.checkpoints.finding import newest_intact_checkpoint
+from detco_mm.engine.errors import RunStopped
+from detco_mm.engine.memory import keep_freed_memory
+from detco_mm.engine.settings import apply_command_line, use_backbone
 from detco_mm.visualization.report import evaluation_table, text_table
 
 
@@ -52,12 +52,12 @@ def test(runner: Runner, checkpoints: list[str], out: str | None) -> None:
             metrics = runner.test()
             if is_main_process():
                 # float: some metrics are NumPy's float32
-                write_whole(file, json.dumps(metrics, indent=1, default=float) + '\n')
+                write_atomically(file, json.dumps(metrics, indent=1, default=float) + '\n')
         if is_main_process():
             found[file.stem] = json.loads(file.read_text())
     if is_main_process():
         table = text_table(evaluation_table(found, 'checkpoint'))
-        write_whole(Path(runner.work_dir, 'metrics.md'), table + '\n')
+        write_atomically(Path(runner.work_dir, 'metrics.md'), table + '\n')
         print(table)
 
 
@@ -78,7 +78,7 @@ def main(args: argparse.Namespace) -> None:
         cfg.launcher = args.launcher
         cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
         if args.tests:
-            prepare(cfg, args.options)
+            apply_command_line(cfg, args.options)
             if absent := [path for path in args.checkpoints if not Path(path).is_file()]:
                 raise FileNotFoundError(f'no checkpoint at "{absent[0]}": check the path')
             if args.out and len(args.checkpoints) > 1:
@@ -89,8 +89,8 @@ def main(args: argparse.Namespace) -> None:
             resume = args.resume
             if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)):
                 # torchrun starts all ranks again after one has failed: from where they were, not from where they began
-                resume = 'auto' if newest_whole_checkpoint(cfg.work_dir) else args.resume
-            prepare(cfg, args.options, resume=resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
+                resume = 'auto' if newest_intact_checkpoint(cfg.work_dir) else args.resume
+            apply_command_line(cfg, args.options, resume=resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
         init_default_scope(cfg.get('default_scope', args.default_scope))
         if getattr(args, 'backbone', None):
             use_backbone(cfg, args.backbone)

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from detco_mm.files import write_whole
+from detco_mm.checkpoints.files import write_atomically
 from detco_mm.visualization.curves import evaluation_curves, finetuning_curves
 from detco_mm.visualization.figures import RUN_COLOURS
 from detco_mm.visualization.report import Section, evaluation_table, html_page, text_table
@@ -32,5 +32,5 @@ if __name__ == '__main__':
     sections = [Section('Fine-tuning', pictures=evaluation_curves(runs) | finetuning_curves(runs))]
     sections += [Section(name, tables=[table]) for name, table in tables.items()]
     out = Path(args.out or Path(args.runs[0], 'report.html'))
-    write_whole(out, html_page('Fine-tuning', sections))
+    write_atomically(out, html_page('Fine-tuning', sections))
     print(out)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from detco_mm.experiments.frozen import accuracies, object_crops, stage_features
+from detco_mm.evaluation.frozen import accuracies, object_crops, stage_features
 from detco_mm.visualization.figures import STAGES
 from detco_mm.weights import load_backbone
 

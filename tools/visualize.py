@@ -24,7 +24,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 
-from detco_mm.experiments.frozen import object_crops, stage_features
+from detco_mm.evaluation.frozen import object_crops, stage_features
 from detco_mm.visualization import curves, embedding, inference, similarity, views
 from detco_mm.visualization.figures import STAGES
 from detco_mm.visualization.report import Section, html_page

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from detco_mm.files import write_whole
+from detco_mm.checkpoints.files import write_atomically
 
 # Fewer files are found within a few hundredths of a second, which is not worth a file in the user's cache.
 LEAST = 10_000
@@ -115,7 +115,7 @@ def _read(kept: Path, folder: str, wanted: list[str]) -> list[str] | None:
 def _write(kept: Path, found: dict) -> None:
     content = json.dumps(found).encode()
     try:
-        write_whole(kept, _digest(content) + b'\n' + content)
+        write_atomically(kept, _digest(content) + b'\n' + content)
     except OSError as error:
         print_log(f'the list of files was not kept for the next start: {error}', 'current', logging.DEBUG)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detco_mm.files import write_whole
+from detco_mm.checkpoints.files import write_atomically
 
 
 def split_coco(
@@ -50,6 +50,6 @@ def split_coco(
                 'annotations': [found for found in content['annotations'] if found['image_id'] in kept],
             }
             path = Path(out, f'{Path(ann_file).stem}_{percent:g}pct{name}.json')
-            write_whole(path, json.dumps(share))
+            write_atomically(path, json.dumps(share))
             written.append(path)
     return written

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from detco_mm.files import write_whole
+from detco_mm.checkpoints.files import write_atomically
 from detco_mm.version import versions
 from detco_mm.visualization.comparison import comparison_picture
 from detco_mm.visualization.figures import STAGES
@@ -61,5 +61,5 @@ def write_outcome(
     )
     contents: dict[str, bytes | str] = {'csv': as_csv(results), 'md': page + '\n', 'png': picture}
     for suffix, content in contents.items():
-        write_whole(folder / f'{name}.{suffix}', content)
+        write_atomically(folder / f'{name}.{suffix}', content)
     return [folder / f'{name}.{suffix}' for suffix in contents]

@@ -15,7 +15,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from detco_mm.files import write_whole
+from detco_mm.checkpoints.files import write_atomically
 from detco_mm.visualization.progress import Forecast, clock, fraction_done, tail
 
 LAST_CHECKPOINT = 'LAST_CHECKPOINT'  # in a command: <work dir>/LAST_CHECKPOINT is the path of the run's last checkpoint
@@ -194,13 +194,13 @@ def run_chain(
         if step.folder and not resume:
             shutil.rmtree(step.folder, ignore_errors=True)
         began = before['began'] if resume else time.time()
-        write_whole(begun, json.dumps({**step.identity, 'began': began}))
+        write_atomically(begun, json.dumps({**step.identity, 'began': began}))
         # What an interrupted attempt took is not known, and not counted.
         seconds[step.name] = run_step(step, number, work / f'{step.name}.log', forecast, root, resume)
         forecast.finish(seconds[step.name])
         ended = done['ended'] if valid(done) else time.time()
         record = {**step.identity, 'began': began, 'ended': ended, 'seconds': seconds[step.name]}
-        write_whole(stamp, json.dumps(record))
+        write_atomically(stamp, json.dumps(record))
         begun.unlink()
     return seconds
 

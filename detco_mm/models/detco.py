@@ -1,6 +1,7 @@
 """DetCo: the algorithm, read like the paper's section 3."""
 
 import copy
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -107,7 +108,7 @@ class DetCo(BaseModel):
                 'SyncBN in the pre-training backbone: its statistics over all GPUs undo shuffling BN, and query and '
                 "key recognise each other by them (MoCo, section 3.3); use norm_cfg=dict(type='BN')",
                 logger='current',
-                level=30,
+                level=logging.WARNING,
             )
 
     def init_weights(self) -> None:

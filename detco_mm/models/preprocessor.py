@@ -1,15 +1,13 @@
 """DetCoDataPreprocessor: to the device, then to floats, and there, if asked to, to other colours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from detco_mm.registry import MODELS
-
-from .batch_colour import BatchColour
+from detco_mm.registry import MODELS, TRANSFORMS
 
 
 @MODELS.register_module()
@@ -20,7 +18,7 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
         mean: Of each channel, RGB, on the scale 0..255. Default: ImageNet's.
         std: Of each channel, RGB, on the scale 0..255. Default: ImageNet's.
         channels_last: Lay the floats out as channels last, which convolutions under AMP and on many CPUs prefer.
-        colour: Arguments of :class:`BatchColour`, to change colours here and not in the data workers, in training;
+        colour: Arguments of ``detco_mm.BatchColour``, to change colours here and not in the data workers, in training;
             None for none. Switch ``colour_jitter``, ``grey_prob`` and ``blur`` of DetCoViews off then.
         non_blocking: Do not wait for the transfer; of use with ``pin_memory``.
 
@@ -46,7 +44,7 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
                 'and every std above 0'
             )
         self.channels_last = channels_last
-        self.colour = BatchColour(**colour) if colour is not None else None
+        self.colour = None if colour is None else TRANSFORMS.build(dict(type='detco_mm.BatchColour', **colour))
         # Not in the state dict: the config says what they are.
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
@@ -93,7 +91,7 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
             )
         return view
 
-    def _float(self, view: Tensor, colour: BatchColour | None) -> Tensor:
+    def _float(self, view: Tensor, colour: Callable[[Tensor], Tensor] | None) -> Tensor:
         images = view.flatten(0, -4)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         # A copy even of floats: the caller's tensors stay as they are.

@@ -1,7 +1,8 @@
 """Weights in and out, each verified."""
 
+from detco_mm.checkpoints.reading import load_checkpoint
+
 from .export import export_backbone, is_exported, load_backbone, read_backbone, verify_backbone
-from .reading import load_checkpoint
 from .reference import from_reference
 from .released import from_released
 

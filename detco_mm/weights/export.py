@@ -12,11 +12,11 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from detco_mm.files import write_whole
+from detco_mm.checkpoints.files import write_atomically
+from detco_mm.checkpoints.reading import load_checkpoint
 from detco_mm.version import __version__, commit
 
 from .formats import encoded, renamed
-from .reading import load_checkpoint
 from .released import from_released
 
 # Where a DetCo checkpoint keeps the two backbones. MMSelfSup's, MMDetection's and torchvision's ResNets share the names
@@ -93,7 +93,7 @@ def export_backbone(
         meta['config'] = re.sub(r'_\d{8}_\d{6}$', '', source['experiment_name'])
     meta |= dict(to=to, encoder=encoder, source=Path(checkpoint_path).name)
     meta |= dict(detco_mm=__version__, commit=commit(), sha256=digest(state_dict))
-    write_whole(out_path, encoded(state_dict, meta, Path(out_path).suffix, to))
+    write_atomically(out_path, encoded(state_dict, meta, Path(out_path).suffix, to))
     return dict(state_dict=state_dict, meta=meta)
 
 

@@ -5,7 +5,6 @@ import json
 import pickle
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -73,17 +72,3 @@ def encoded(state_dict: Mapping[str, Tensor], meta: Mapping[str, Any], suffix: s
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
-
-
-def is_safetensors(path: str | Path) -> bool:
-    """Tell a safetensors file by its start: the length of a JSON header, then the header."""
-    with open(path, 'rb') as file:
-        start = file.read(9)
-    return len(start) == 9 and start[8:] == b'{' and int.from_bytes(start[:8], 'little') < Path(path).stat().st_size
-
-
-def decoded_safetensors(path: str | Path) -> dict[str, Any]:
-    """Read a safetensors file as a checkpoint: ``state_dict``, and ``meta`` if it has one."""
-    with safetensors.safe_open(str(path), framework='pt') as file:
-        meta = json.loads((file.metadata() or {}).get('meta', '{}'))
-        return dict(state_dict={name: file.get_tensor(name) for name in file.keys()}, meta=meta)  # noqa: SIM118 - it is no dict

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from detco_mm.datasets import CLASS_NAMES, SceneSpec, make_embedded
-from detco_mm.datasets.embedded import SPLITS, image_seed, run_lengths
-from detco_mm.datasets.outlines import CLASSES, OUTLINES, PATTERNS, outline, pattern
-from detco_mm.datasets.scenes import MIN_PIXELS, make_scene
+from detco_mm.datasets.embedded.dataset import SPLITS, image_seed, run_lengths
+from detco_mm.datasets.embedded.outlines import CLASSES, OUTLINES, PATTERNS, outline, pattern
+from detco_mm.datasets.embedded.scenes import MIN_PIXELS, make_scene
 
 COUNTS = dict(unlabelled=6, train=16, val=8, test=8)
 LABELLED = SPLITS[1:]

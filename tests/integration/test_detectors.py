@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from detco_mm.datasets.split import split_coco
-from detco_mm.run_config import prepare, use_backbone
+from detco_mm.engine.settings import apply_command_line, use_backbone
 from tests.integration import layouts
 from tests.integration.commands import write_backbone
 
@@ -97,7 +97,7 @@ def small(cfg, root):
 def test_a_config_trains_from_a_backbone_takes_statistics_and_is_evaluated(name, roots, backbone, tmp_path):
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     small(cfg, roots[name.rsplit('_', 1)[1].split('-')[0]])
-    prepare(cfg)
+    apply_command_line(cfg)
     init_default_scope('mmdet')
     cfg.work_dir = str(tmp_path)
     use_backbone(cfg, str(backbone))

@@ -12,11 +12,11 @@ import pytest
 import torch
 from mmengine.runner import CheckpointLoader
 
-from detco_mm.checkpoints import newest_whole_checkpoint
+from detco_mm.checkpoints.finding import newest_intact_checkpoint
 from detco_mm.datasets import ImageFolder
+from tests.checkpoints.test_reading import Runs
 from tests.integration.small_run import CONFIG, ROOT, command, photographs
 from tests.integration.test_tools import DETECTOR, complaint
-from tests.weights.test_reading import Runs
 
 LINEAR = 'configs/mmcls/resnet50_linear-8xb32-steplr-100e_imagenet.py'
 SVM = 'configs/mmcls/resnet50_svm_voc07.py'
@@ -89,7 +89,7 @@ def test_resuming_a_work_dir_that_holds_it(said, evil, images, tmp_path):
         command('tools/train.py', CONFIG, '--work-dir', work, '--resume', options=options)[1:]
     )
     with pytest.raises(ValueError, match='is whole: name another one'):
-        newest_whole_checkpoint(work)
+        newest_intact_checkpoint(work)
     # MMEngine's own way to the latest checkpoint, which --resume does not take
     (work / 'last_checkpoint').write_text(str(work / 'epoch_9.pth'))
     options.append('resume=True')

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torchvision.models import resnet18, resnet50
 
-from detco_mm.run_config import use_backbone
+from detco_mm.engine.settings import use_backbone
 from detco_mm.weights import export_backbone
 
 CONFIG = 'configs/mini/mask-rcnn_r18_fpn_embedded.py'

@@ -14,7 +14,7 @@ import torch
 from _harness import interleaved, parser, ratio, report
 from torch import Tensor
 
-from detco_mm.memory import keep_freed_memory
+from detco_mm.engine.memory import keep_freed_memory
 from detco_mm.models.info_nce import CHUNK
 from detco_mm.models.products import times_transposed
 

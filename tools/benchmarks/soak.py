@@ -21,7 +21,7 @@ import psutil
 from _harness import parser, report
 from mmengine.config import Config
 
-from detco_mm.files import write_whole
+from detco_mm.checkpoints.files import write_atomically
 from detco_mm.visualization.figures import INK, RUN_COLOURS, STYLE, png
 from detco_mm.visualization.progress import clock
 from detco_mm.visualization.scalars import read_rows, training_rows
@@ -130,7 +130,7 @@ def main() -> None:
     add_throughput(seen, int(settings.train_dataloader.batch_size), span=max(60.0, 4 * args.interval))
     times = [one['time'] for one in seen]
     drifts = {name: drift(times, [one[name] for one in seen]) for name in QUANTITIES}
-    write_whole(args.out, draw(seen, drifts))
+    write_atomically(args.out, draw(seen, drifts))
     table = [['', 'first fifth to last', 'at the end']]
     for name, (title, unit) in QUANTITIES.items():
         table.append([title, percent(drifts[name]), f'{seen[-1][name]:.0f} {unit}'.strip()])

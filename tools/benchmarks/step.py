@@ -28,7 +28,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from detco_mm.memory import keep_freed_memory
+from detco_mm.engine.memory import keep_freed_memory
 from detco_mm.models.detco import DetCo
 from detco_mm.registry import MODELS
 

@@ -1,0 +1,180 @@
+"""The pre-training configs: the paper's recipe, and a run of it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from tests.integration.small_run import photographs
+from tests.integration.test_resume import losses
+
+ROOT = Path(__file__).parents[2]
+FULL = ['detco_r50_8xb32', 'detco_r50_8xb32-100e', 'detco_r50_8xb32-800e', 'detco_r50_8xb32_aa']
+
+
+def read(name):
+    return Config.fromfile(ROOT / f'configs/{name}.py')
+
+
+def test_the_recipe_is_the_papers():
+    cfg = read('detco_r50_8xb32')
+    model, data, optimizer = cfg.model, cfg.train_dataloader, cfg.optim_wrapper.optimizer
+    assert (model.queue_len, model.momentum, model.head.temperature) == (65536, 0.999, 0.2)
+    assert model.head.stage_weights == dict(res2=0.1, res3=0.4, res4=0.7, res5=1.0)
+    assert model.head.pairs == ('g2g', 'l2l', 'l2g') and model.neck.out_channels == 128
+    assert (data.batch_size, cfg.auto_scale_lr.base_batch_size) == (32, 256)
+    fused = {'fused': True}  # the same arithmetic in one pass over memory
+    assert optimizer == dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4, **fused)
+    assert [step['type'] for step in data.dataset.pipeline] == [
+        'detco_mm.DetCoViews',
+        'detco_mm.JigsawPatches',
+        'detco_mm.PackDetCoInputs',
+    ]
+
+
+@pytest.mark.parametrize(('name', 'epochs'), zip(FULL, (200, 100, 800, 200), strict=True))
+def test_the_cosine_ends_with_the_training(name, epochs):
+    cfg = read(name)
+    assert cfg.train_cfg.max_epochs == epochs
+    assert [(schedule.type, schedule.T_max) for schedule in cfg.param_scheduler] == [('CosineAnnealingLR', epochs)]
+
+
+def test_aa_differs_from_its_sibling_by_rand_augment_alone():
+    with_aa, without = (read(name)._cfg_dict.to_dict() for name in (FULL[3], FULL[0]))
+    for cfg in (with_aa, without):
+        cfg.pop('train_pipeline')
+    assert with_aa['train_dataloader']['dataset']['pipeline'][0].pop('rand_augment') == dict(num_ops=2, magnitude=9)
+    assert with_aa == without
+
+
+def test_device_colour_differs_from_its_sibling_by_where_colours_change_alone():
+    moved, usual = (read(name)._cfg_dict.to_dict() for name in ('detco_r50_8xb32_device-colour', FULL[0]))
+    assert difference(moved, usual) == {'model.data_preprocessor.colour': {}}
+    pipelines = [cfg['train_dataloader']['dataset']['pipeline'] for cfg in (moved, usual)]
+    assert pipelines[0][0] == {**pipelines[1][0], 'colour_jitter': None, 'grey_prob': 0, 'blur': None}
+    assert pipelines[0][1:] == pipelines[1][1:]
+
+
+def test_fast_differs_from_its_sibling_by_its_three_switches_alone():
+    fast, usual = (read(name)._cfg_dict.to_dict() for name in ('detco_r50_8xb32_fast', FULL[0]))
+    assert difference(fast, usual) == {
+        'model.compile_backbone': True,
+        'model.data_preprocessor.channels_last': True,
+        'optim_wrapper.type': 'detco_mm.BFloat16OptimWrapper',
+    }
+
+
+def test_the_recipe_trains_at_full_size(tmp_path):
+    images = photographs(tmp_path / 'images', 4)
+    line = [sys.executable, 'tools/train.py', f'configs/{FULL[3]}.py', '--work-dir', tmp_path / 'run', '--amp',
+            '--cfg-options', f'data.root={images}', 'train_dataloader.batch_size=2', 'train_dataloader.num_workers=1',
+            'train_cfg.max_epochs=1', 'default_hooks.logger.interval=1', 'default_hooks.checkpoint=None']  # fmt: skip
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '2'})
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    rows = losses(tmp_path / 'run')
+    assert len(rows) == 2 and all(0 < row['loss'] < 80 for row in rows.values())  # chance: 6.6 ln 65537 = 73
+
+
+ABLATIONS = sorted(path.stem for path in (ROOT / 'configs/ablations').glob('*.py'))
+UNIFORM = dict(res2=1.0, res3=1.0, res4=1.0, res5=1.0)
+
+
+def difference(one, other, prefix=''):
+    """The settings in which two configs differ, the pipeline aside: dotted name -> value in the first."""
+    found = {}
+    for key in sorted({*one, *other} - {'pipeline', 'train_pipeline'}):
+        mine, theirs = one.get(key), other.get(key)
+        if isinstance(mine, dict) and isinstance(theirs, dict):
+            found |= difference(mine, theirs, f'{prefix}{key}.')
+        elif mine != theirs:
+            found[f'{prefix}{key}'] = mine
+    return found
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('mocov2_r50_8xb32', {'pairs': ('g2g',), **{f'stage_weights.res{n}': 0 for n in (2, 3, 4)}}),
+        ('detco_r50_8xb32_g2g', {'pairs': ('g2g',)}),
+        ('detco_r50_8xb32_g2g-l2l', {'pairs': ('g2g', 'l2l')}),
+        ('detco_r50_8xb32_g2g-l2g', {'pairs': ('g2g', 'l2g')}),
+        ('detco_r50_8xb32_uniform', {'stage_weights.res2': 1.0, 'stage_weights.res3': 1.0, 'stage_weights.res4': 1.0}),
+        *((f'detco_r50_8xb32_res{n}', {}) for n in (2, 3, 4, 5)),
+        ('detco_r50_8xb32_t007', {'temperature': 0.07}),
+    ],
+)  # fmt: skip
+def test_an_ablation_of_the_objective_changes_the_head_alone(name, expected):
+    found = difference(read(f'ablations/{name}')._cfg_dict.to_dict(), read('detco_r50_8xb32')._cfg_dict.to_dict())
+    if '_res' in name:
+        stage = name.rsplit('_', 1)[1]
+        weights = read(f'ablations/{name}').model.head.stage_weights
+        assert weights == {stage: 1.0} and all(key.startswith('model.head.stage_weights') for key in found)
+    else:
+        assert found == {f'model.head.{key}': value for key, value in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('detco_r50_8xb32_k4096', {'model.queue_len': 4096}),
+        ('detco_r50_8xb32_k16384', {'model.queue_len': 16384}),
+        ('detco_r50_8xb32_joint', {'model.neck.local_projection': 'joint'}),
+        ('detco_r50_8xb32_per-patch', {'model.neck.local_projection': 'per_patch'}),
+        ('detco_r50_8xb32_no-shuffle', {'model.shuffle_bn': False}),
+    ],
+)
+def test_an_ablation_of_the_model_changes_one_setting(name, expected):
+    found = difference(read(f'ablations/{name}')._cfg_dict.to_dict(), read('detco_r50_8xb32')._cfg_dict.to_dict())
+    assert found == expected
+
+
+def test_every_ablation_is_tested():
+    tested = [mark.args[1] for test in (test_an_ablation_of_the_objective_changes_the_head_alone,
+              test_an_ablation_of_the_model_changes_one_setting) for mark in test.pytestmark]  # fmt: skip
+    assert {name for cases in tested for name, _ in cases} | {'reference_r50_8xb32'} == set(ABLATIONS)
+
+
+def test_the_reference_config_trains_as_its_readme_says():
+    cfg = read('ablations/reference_r50_8xb32')
+    views, jigsaw, _ = cfg.train_dataloader.dataset.pipeline
+    assert (views.global_size, views.global_scale, views.local_from_global) == (255, (0.6, 1.0), True)
+    assert (jigsaw.grid, jigsaw.patch_size) == (3, 64)
+    assert (cfg.optim_wrapper.optimizer.lr, cfg.auto_scale_lr.base_batch_size) == (0.015, 128)
+    assert cfg.param_scheduler == [dict(type='CosineAnnealingLR', by_epoch=True, T_max=200)]
+    assert cfg.model.neck.local_projection == 'joint' and cfg.model.head.temperature == 0.2
+
+
+def test_every_ablation_takes_a_training_step(tmp_path):
+    """Narrow and on small views: what differs is wired through to the loss."""
+    import numpy as np
+    import torch
+    from mmengine.registry import MODELS, TRANSFORMS, DefaultScope
+    from torch.utils.data import default_collate
+
+    images = photographs(tmp_path / 'images', 4)
+    for name in ABLATIONS:
+        cfg = read(f'ablations/{name}')
+        cfg.model.backbone.update(depth=18, stem_channels=8, base_channels=8)
+        cfg.model.neck.in_channels = (8, 16, 32, 64)
+        cfg.model.queue_len = 8
+        np.random.seed(0)
+        with DefaultScope.overwrite_default_scope('mmselfsup'):
+            model = MODELS.build(cfg.model)
+            steps = [TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline]
+        items = []
+        for path in sorted(images.rglob('*.*'))[:4]:
+            item = {'img_path': str(path)}
+            for step in steps:
+                item = step(item)
+            items.append(item['inputs'])
+        batch = model.data_preprocessor({'inputs': default_collate(items), 'data_samples': []}, training=True)
+        losses = model.loss(batch['inputs'])
+        head = cfg.model.head
+        terms = len(head.pairs) * sum(weight > 0 for weight in head.stage_weights.values())
+        assert sum(key.startswith('loss') for key in losses) == terms, name
+        sum(value for key, value in losses.items() if key.startswith('loss')).backward()
+        used = [p for key, p in model.named_parameters() if not key.startswith('key_encoder.')]
+        assert all(torch.isfinite(p.grad).all() for p in used), name
