@@ -1,9 +1,10 @@
 """detco_mm: DetCo pre-training as an extension of MMSelfSup. Importing it checks and repairs the stack."""
 
-from .compat import repairs, versions
+from .compat import ops, repairs, versions
 from .version import __version__
 
 versions.check_versions()
 repairs.repair()
+ops.install()
 
 __all__ = ['__version__']
