@@ -1,0 +1,3 @@
+"""The stack is repaired before a test module imports any other package of it."""
+
+import detco_mm  # noqa: F401
