@@ -13,7 +13,6 @@ try:
 except ImportError as error:
     sys.exit(f'{type(error).__name__}: {error}')
 
-import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 from mmengine.dist import barrier, is_main_process
@@ -24,7 +23,6 @@ from mmengine.runner import Runner
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.checkpoints.finding import newest_intact_checkpoint
 from detco_mm.engine.errors import RunStopped
-from detco_mm.engine.memory import keep_freed_memory
 from detco_mm.engine.settings import apply_command_line, use_backbone
 from detco_mm.visualization.report import evaluation_table, text_table
 
@@ -94,8 +92,6 @@ def main(args: argparse.Namespace) -> None:
         init_default_scope(cfg.get('default_scope', args.default_scope))
         if getattr(args, 'backbone', None):
             use_backbone(cfg, args.backbone)
-        if not torch.cuda.is_available():
-            keep_freed_memory()
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
         if args.tests:
             test(runner, args.checkpoints, args.out)

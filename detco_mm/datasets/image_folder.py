@@ -3,14 +3,13 @@
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from detco_mm.datasets.file_list import find_files
 from detco_mm.datasets.sampler import SeededIndex
 from detco_mm.registry import DATASETS
 
@@ -100,22 +99,18 @@ class ImageFolder(BaseDataset):
         )
 
     def _found(self, folder: str) -> list[str]:
-        local = isinstance(fileio.get_file_backend(folder), fileio.LocalBackend)
-        if local:
-            names = find_files(folder, self.extensions)
+        if isinstance(fileio.get_file_backend(folder), fileio.LocalBackend):
+            found = _files_below(folder)
         else:
-            names = sorted(
-                name
-                for name in fileio.list_dir_or_file(folder, list_dir=False, recursive=True)
-                if name.lower().endswith(self.extensions)
-            )
-        if not names:
+            names = fileio.list_dir_or_file(folder, list_dir=False, recursive=True)
+            found = (fileio.join_path(folder, name) for name in names)
+        paths = sorted(path for path in found if path.lower().endswith(self.extensions))
+        if not paths:
             raise FileNotFoundError(
                 f'no image in "{folder}" or below it: looked for files that end in {", ".join(self.extensions)}; '
                 'set data.root to another folder, or `extensions` to the suffixes of your images'
             )
-        join = os.path.join if local else fileio.join_path  # the latter takes 4 s for ImageNet's
-        return [join(folder, name) for name in names]
+        return paths
 
     def _listed(self, folder: str) -> list[str]:
         if not fileio.exists(self.ann_file):
@@ -143,3 +138,17 @@ class ImageFolder(BaseDataset):
                 f'paths are relative to "{folder}"; mend data_root or data_prefix[\'img_path\']'
             )
         return paths
+
+
+def _files_below(folder: str, above: frozenset = frozenset()) -> Iterator[str]:
+    """Yield the files at any depth, through links as well, but for those with a leading dot."""
+    about = os.stat(folder)
+    place = about.st_dev, about.st_ino
+    if place in above:
+        return  # a link led back
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files_below(entry.path, above | {place})
+            elif not entry.name.startswith('.') and entry.is_file():
+                yield entry.path

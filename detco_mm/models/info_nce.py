@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from detco_mm.models.products import times_transposed
-
 # Keys taken at a time: enough for an efficient product, and so few that N x CHUNK logits stay in a CPU's cache.
 CHUNK, LEAST_CHUNK, CACHED = 4096, 1024, 2**18
 
@@ -32,13 +30,13 @@ class _InfoNCE(torch.autograd.Function):
         strongest = torch.full_like(positive, -torch.inf)
         for stored in queue.split(min(CHUNK, max(LEAST_CHUNK, CACHED // max(len(query), 1)))):
             negatives = stored.to(query.dtype)  # as it is, unless the queue is in half precision
-            logits = times_transposed(scaled, negatives)
+            logits = scaled @ negatives.T
             torch.maximum(strongest, logits.amax(1), out=strongest)
             new_peak = torch.maximum(peak, strongest)
             rescale = (peak - new_peak).exp2_()
             weights = logits.sub_(new_peak[:, None]).exp2_()
             total.mul_(rescale).add_(weights.sum(1))
-            weighted.mul_(rescale[:, None]).add_(times_transposed(weights, negatives.T))
+            weighted.mul_(rescale[:, None]).add_(weights @ negatives)
             peak = new_peak
         loss = (peak + total.log2() - positive) * math.log(2)
         ctx.save_for_backward((weighted / total[:, None] - key) / temperature)

@@ -8,7 +8,6 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from detco_mm.models.products import Linear
 from detco_mm.registry import MODELS
 
 STAGES = ('res2', 'res3', 'res4', 'res5')
@@ -18,7 +17,7 @@ NUM_PATCHES = 9  # PIRL's jigsaw is a grid of 3 x 3
 
 def _mlp(in_channels: int, hidden: int, out_channels: int) -> nn.Sequential:
     """MoCo v2's projection: Linear - ReLU - Linear."""
-    return nn.Sequential(Linear(in_channels, hidden), nn.ReLU(inplace=True), Linear(hidden, out_channels))
+    return nn.Sequential(nn.Linear(in_channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out_channels))
 
 
 class _GlobalPool(torch.autograd.Function):
@@ -49,7 +48,7 @@ class PerPatchProjection(nn.Module):
     def __init__(self, channels: int, out_channels: int, num_patches: int) -> None:
         super().__init__()
         self.patch = _mlp(channels, channels, out_channels)
-        self.joined = Linear(num_patches * out_channels, out_channels)
+        self.joined = nn.Linear(num_patches * out_channels, out_channels)
         self.num_patches = num_patches
 
     def forward(self, pooled: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 
 import numpy as np
 import pytest
@@ -42,6 +43,24 @@ def names(dataset, root):
 def test_images_are_found_at_any_depth_in_sorted_order(folder, serialize_data):
     dataset = ImageFolder(str(folder), serialize_data=serialize_data)
     assert names(dataset, folder) == ['a.jpeg', 'a/deep/er/c.webp', 'a/two words 7.jpg', 'b.PNG']
+
+
+def test_links_are_followed_once_and_hidden_files_left_out(folder, tmp_path):
+    (tmp_path / 'outside').mkdir()
+    Image.new('RGB', (9, 9)).save(tmp_path / 'outside/far.JPG')
+    (folder / 'link').symlink_to(tmp_path / 'outside')
+    (folder / 'a/back').symlink_to(folder)
+    (folder / 'broken.jpg').symlink_to(tmp_path / 'nothing.jpg')
+    (folder / '.hidden').mkdir()
+    Image.new('RGB', (9, 9)).save(folder / '.hidden/d.png')
+    found = ['.hidden/d.png', 'a.jpeg', 'a/deep/er/c.webp', 'a/two words 7.jpg', 'b.PNG', 'link/far.JPG']
+    assert names(ImageFolder(str(folder)), folder) == found
+
+
+def test_names_that_are_no_text_are_found(folder):
+    (folder / 'line\nbreak.jpg').touch()
+    open(os.fsencode(folder) + b'/\xff.jpg', 'w').close()
+    assert {'line\nbreak.jpg', '\udcff.jpg'} < set(names(ImageFolder(str(folder)), folder))
 
 
 def test_the_subfolder_the_extensions_and_the_indices_narrow_the_search(folder):

@@ -71,12 +71,6 @@ def test_step(tmp_path):
     assert figures['state_bytes']['per_patch'] < figures['state_bytes']['compact'] < figures['state_bytes']['joint']
 
 
-def test_start_up(tmp_path):
-    figures = run('startup', '--folders', '2', '--files', '3', out=tmp_path / 'startup.json')
-    assert figures['title'] == 'Start-up; 6 files in 2 folders'
-    assert all(times[0] > 0 for times in figures['seconds'].values()) and len(figures['seconds']) == 8
-
-
 def test_parts(tmp_path):
     small = ['--depth', '18', '--batch-size', '2', '--size', '64', '--queue-len', '256', '--device', 'cpu']
     figures = run('parts', *small, '--bn-splits', '2', out=tmp_path / 'parts.json')

@@ -30,29 +30,23 @@ SIZES = {
         'ema': 'ema',
         'views': 'views',
         'step-256': 'step --batch-size 256 --compile --repeats 5',
-        'startup': 'startup --repeats 2',
         'shuffle': 'shuffle --ranks 2',
     },
     'cpu': {
         'step-8': 'step --batch-size 8 --repeats 3',
-        'step-8-kept': 'step --batch-size 8 --repeats 7 --keep-memory',
         'contrast': 'contrast --batch-sizes 32 128 --repeats 15',
-        'products': 'products',
         'parts-8': 'parts --batch-size 8 --repeats 2',
         'views': 'views',
         'ema': 'ema',
         'shuffle': 'shuffle --ranks 2 4 8',
-        'startup': 'startup --repeats 3',
     },
     'tiny': {
         'step-2': f'step {SMALL} --repeats 1',
         'contrast': 'contrast --batch-sizes 4 --queue-len 8192 --repeats 1',
-        'products': 'products --batch-sizes 2 --repeats 1',
         'parts-2': f'parts {SMALL} --repeats 1',
         'views': 'views --count 1 --repeats 1',
         'ema': 'ema --repeats 1',
         'shuffle': 'shuffle --ranks 2 --batch-size 8 --repeats 1',
-        'startup': 'startup --folders 2 --files 2 --repeats 1',
     },
 }
 
@@ -102,11 +96,6 @@ def _contrast(found: dict[str, Any], size: str) -> list[list[str]]:
     return made
 
 
-def _products(found: dict[str, Any], size: str) -> list[list[str]]:
-    gains = [side['ratio'] for side in found['sides']]
-    return [["products faster than PyTorch's", f'{min(gains):.1f}x to {max(gains):.1f}x']]
-
-
 def _parts(found: dict[str, Any], size: str) -> list[list[str]]:
     return [
         [f'{size}the step is the backbone', f'{100 * found["backbone"]:.1f} %'],
@@ -136,23 +125,7 @@ def _shuffle(found: dict[str, Any], size: str) -> list[list[str]]:
     ]
 
 
-def _startup(found: dict[str, Any], size: str) -> list[list[str]]:
-    middle = {name: sorted(times)[len(times) // 2] for name, times in found['seconds'].items()}
-    return [
-        [
-            'import detco_mm little beyond torch',
-            f'{middle["import detco_mm"]:.1f} s, torch {middle["import torch"]:.1f} s',
-        ],
-        ['tools/train.py --help at once', f'{middle["tools/train.py --help"]:.2f} s'],
-        ["images found faster than by MMEngine's walk", f'{found["ratios"]["first scan"]:.1f}x'],
-        ['and at the second start', f'{found["ratios"]["kept list"]:.1f}x'],
-    ]
-
-
-ROWS = dict(
-    step=_step, contrast=_contrast, products=_products, parts=_parts, views=_views, ema=_ema, shuffle=_shuffle,
-    startup=_startup,
-)  # fmt: skip
+ROWS = dict(step=_step, contrast=_contrast, parts=_parts, views=_views, ema=_ema, shuffle=_shuffle)
 
 
 def main() -> None:

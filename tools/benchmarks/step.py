@@ -28,7 +28,6 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from detco_mm.engine.memory import keep_freed_memory
 from detco_mm.models.detco import DetCo
 from detco_mm.registry import MODELS
 
@@ -159,12 +158,9 @@ def main() -> None:
     """Measure, print, write."""
     flags = parser(__doc__, repeats=3)
     sizes(flags)
-    flags.add_argument('--keep-memory', action='store_true', help='on the CPU, all sides as tools/train.py runs there')
     flags.add_argument('--no-plain', action='store_true', help='leave the plain step out, which is slow and large')
     args = flags.parse_args()
     init_default_scope('mmselfsup')
-    if args.keep_memory:
-        keep_freed_memory()
     torch.backends.cudnn.benchmark = True  # as in a run
     data, makers = views(args), {}
     for bf16 in (False, True):
