@@ -7,23 +7,50 @@ exists, the one made here is found in its place. Whoever has compiled mmcv keeps
 import importlib
 import re
 import sys
+from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from . import nms, regions
+from torch import Tensor
+
+from . import boxes, deformable, focal_loss, regions
 
 EXTENSION = 'mmcv._ext'
 
-# What mmcv.ops calls in the compiled module itself: operations without a gradient, which fill tensors or return them.
+# What mmcv.ops calls in the compiled module itself: operations without a gradient.
 WITHOUT_GRADIENT = {
-    'nms': nms.nms,
+    'nms': boxes.nms,
+    'softnms': boxes.softnms,
+    'nms_match': boxes.nms_match,
+    'bbox_overlaps': boxes.bbox_overlaps,
     'get_compiler_version': lambda: 'not compiled',
     'get_compiling_cuda_version': lambda: 'not compiled',
 }
-# Module of mmcv.ops, its autograd.Function, the function that its users call, and what is called instead.
-WITH_GRADIENT = (('roi_align', 'RoIAlignFunction', 'roi_align', regions.roi_align),)
+# Operations with a gradient replace what wraps the compiled ones, for autograd knows theirs: module of mmcv.ops, its
+# autograd.Function, the function that its users call (attention has none), and what is called instead.
+WITH_GRADIENT: tuple[tuple[str, str, str | None, Callable[..., Tensor]], ...] = (
+    ('roi_align', 'RoIAlignFunction', 'roi_align', regions.roi_align),
+    ('roi_pool', 'RoIPoolFunction', 'roi_pool', regions.roi_pool),
+    ('deform_roi_pool', 'DeformRoIPoolFunction', 'deform_roi_pool', regions.deform_roi_pool),
+    ('deform_conv', 'DeformConv2dFunction', 'deform_conv2d', deformable.deform_conv2d),
+    (
+        'modulated_deform_conv',
+        'ModulatedDeformConv2dFunction',
+        'modulated_deform_conv2d',
+        deformable.modulated_deform_conv2d,
+    ),
+    (
+        'multi_scale_deform_attn',
+        'MultiScaleDeformableAttnFunction',
+        None,
+        deformable.multi_scale_deformable_attention,
+    ),
+    ('masked_conv', 'MaskedConv2dFunction', 'masked_conv2d', deformable.masked_conv2d),
+    ('focal_loss', 'SigmoidFocalLossFunction', 'sigmoid_focal_loss', focal_loss.sigmoid_focal_loss),
+    ('focal_loss', 'SoftmaxFocalLossFunction', 'softmax_focal_loss', focal_loss.softmax_focal_loss),
+)
 
 
 class MissingOperationError(NotImplementedError):
