@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pprint
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ class Step:
         needs: names of the steps whose results it uses; it is repeated when they are.
         config: text of the config with all overrides, so that a change of it repeats the step.
         resumes: whether `--resume` makes the command go on from what it left in the folder.
+        config_file: where `config` is written before the command runs; None if the command needs no such file.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Step:
     needs: tuple[str, ...] = ()
     config: str = ''
     resumes: bool = False
+    config_file: Path | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -56,6 +59,12 @@ class Step:
 def option_list(options: Mapping[str, Any]) -> list[str]:
     """Write settings as the values of ``--cfg-options``."""
     return [f'{key}={str(value).replace(" ", "")}' for key, value in options.items()]
+
+
+def config_text(config: Config) -> str:
+    """Write a config with all that it is based on as a file that reads as the same config."""
+    plain = config._cfg_dict.to_dict()
+    return ''.join(f'{key} = {pprint.pformat(value, width=120, sort_dicts=False)}\n' for key, value in plain.items())
 
 
 def moved(config: Any, old: str, new: str, prefix: str = '') -> dict[str, str]:
@@ -193,6 +202,8 @@ def run_chain(
         resume = step.resumes and valid(before)
         if step.folder and not resume:
             shutil.rmtree(step.folder, ignore_errors=True)
+        if step.config_file:
+            write_atomically(step.config_file, step.config)
         began = before['began'] if resume else time.time()
         write_atomically(begun, json.dumps({**step.identity, 'began': began}))
         # What an interrupted attempt took is not known, and not counted.

@@ -1,7 +1,7 @@
 """Methods beside each other: every seed as a dot, mean and standard deviation over them."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 
@@ -60,5 +60,42 @@ def comparison_picture(panels: Panels, columns: int = 3) -> bytes:
             axes.margins(x=0.15)
         for axes in list(grid.flat)[len(panels) :]:
             axes.remove()
+        figure.tight_layout()
+        return png(figure)
+
+
+def course_picture(course: Mapping[str, Mapping[str, Sequence[Mapping[int, float]]]], columns: int = 2) -> bytes:
+    """Draw box AP on the validation images over the iterations: a panel for each task.
+
+    Args:
+        course: by task, then by method, for each seed AP in percent by iteration.
+        columns: panels in a row.
+
+    Returns:
+        PNG bytes. Thin lines are seeds, a thick one is their mean where all seeds have a value.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+    """
+    if not course:
+        raise ValueError('no evaluations to draw: no detector was evaluated while it trained')
+    methods = list(dict.fromkeys(method for found in course.values() for method in found))
+    columns = min(columns, len(course))
+    rows = -(-len(course) // columns)
+    with plt.rc_context(STYLE):
+        figure, grid = plt.subplots(rows, columns, figsize=(4.6 * columns, 3.2 * rows), squeeze=False)
+        for axes, (title, found) in zip(grid.flat, course.items(), strict=False):
+            for method, seeds in found.items():
+                colour = RUN_COLOURS[min(methods.index(method), len(RUN_COLOURS) - 1)]
+                for points in seeds:
+                    axes.plot(list(points), list(points.values()), color=colour, alpha=0.3, linewidth=0.9)
+                shared = sorted(set.intersection(*(set(points) for points in seeds)))
+                means = [statistics.fmean(points[at] for points in seeds) for at in shared]
+                axes.plot(shared, means, 'o-', color=colour, markersize=3, label=method)
+            axes.set(title=title, xlabel='iteration', ylabel='box AP, %')
+            axes.set_ylim(bottom=0)
+        for axes in list(grid.flat)[len(course) :]:
+            axes.remove()
+        grid.flat[0].legend()
         figure.tight_layout()
         return png(figure)

@@ -1,16 +1,20 @@
 """Studies: what is run, what is read back, what is written."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import scipy.stats
+from mmengine.config import Config
 
-from detco_mm.experiments.ablation import Method, Study, Task, collect, plan
+from detco_mm.experiments.ablation import Method, Study, Task, collect, course, plan
+from detco_mm.experiments.data_sets import DataSet
 from detco_mm.experiments.outcome import headings, write_outcome
-from detco_mm.experiments.results import Result, from_csv, results_table
+from detco_mm.experiments.results import Result, differences_table, from_csv, paired, results_table
 
 ROOT = Path(__file__).parents[2]
 STUDY = Study(
@@ -37,12 +41,82 @@ def test_every_step_comes_after_what_it_needs_and_seeds_after_each_other():
 
 
 def test_a_random_backbone_is_fine_tuned_without_weights_and_a_trained_one_with_its_export():
-    steps = {step.name: step.command for step in plan(STUDY, Path('work'), ROOT)}
-    assert 'work/detco/seed_1/backbone.pth' in steps['detco/seed_1/all-labels']
-    assert not any('.pth' in part for part in steps['random-init/seed_1/all-labels'])
-    for name, command in steps.items():
-        if 'export' not in name:
-            assert 'randomness.seed=1' in command if 'seed_1' in name else 'randomness.seed=0' in command
+    steps = {step.name: step for step in plan(STUDY, Path('work'), ROOT)}
+    assert 'work/detco/seed_1/backbone.pth' in steps['detco/seed_1/all-labels'].command
+    assert not any('.pth' in part for part in steps['random-init/seed_1/all-labels'].command)
+    trainings = [step for step in steps.values() if step.config]
+    assert len(trainings) == 2 * 3
+    for step in trainings:
+        assert step.command[2] == str(step.config_file)
+        assert Config.fromstring(step.config, '.py').randomness.seed == (1 if 'seed_1' in step.name else 0)
+
+
+def data_set(root, classes):
+    """Write an empty set in the layout of a study: 4 images of each split by name alone."""
+    for part in ('train', 'val', 'test', 'unlabelled', 'annotations'):
+        (root / part).mkdir(parents=True)
+    categories = [dict(id=at, name=name) for at, name in enumerate(classes)]
+    for split in ('train', 'val', 'test'):
+        images = [dict(id=at, file_name=f'{at}.jpg', width=8, height=8) for at in range(4)]
+        content = dict(images=images, annotations=[], categories=categories)
+        (root / f'annotations/instances_{split}.json').write_text(json.dumps(content))
+    return root
+
+
+def test_weights_are_fine_tuned_as_they_are_and_gone_on_from_on_each_data_set_with_the_same_labels(tmp_path):
+    sets = [DataSet('a', data_set(tmp_path / 'a', ['cat'])), DataSet('b', data_set(tmp_path / 'b', ['x y', 'z']))]
+    study = replace(
+        STUDY,
+        methods=[
+            Method('ImageNet', None, weights='r18.pth'),
+            Method('ImageNet, then DetCo', 'configs/mini/detco_r18.py', weights='r18.pth'),
+        ],
+        tasks=[Task(f'{share} %', STUDY.tasks[0].config, share=share) for share in (50, 100)],
+        data_sets=sets,
+    )
+    steps = {step.name: step for step in plan(study, tmp_path / 'work', ROOT)}
+    assert sum(name.endswith('pretrain') for name in steps) == 2 * 2  # one for each set and seed, whatever the tasks
+    assert steps['b/imagenet-then-detco/seed_0/pretrain'].command[-2:] == ['--from', 'r18.pth']
+    assert steps['b/imagenet/seed_0/50'].command[3] == 'r18.pth'
+    led = Config.fromstring(steps['b/imagenet/seed_1/50'].config, '.py')
+    assert led.train_dataloader.dataset.ann_file.endswith('work/b/labels/seed_1/instances_train_50pct.json')
+    assert tuple(led.test_dataloader.dataset.metainfo.classes) == ('x y', 'z')
+    assert led.model.roi_head.bbox_head.num_classes == led.model.roi_head.mask_head.num_classes == 2
+    assert led.test_evaluator.ann_file == str(sets[1].labels('test'))
+    assert all(set(step.needs) <= set(steps) for step in steps.values())
+    drawn = steps['b/labels/seed_1/50pct'].command
+    subprocess.run([sys.executable, *drawn[1:]], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    assert len(json.loads(Path(led.train_dataloader.dataset.ann_file).read_text())['images']) == 2
+    shutil.rmtree(sets[0].unlabelled)
+    with pytest.raises(FileNotFoundError, match='data set a: no ".*unlabelled": a study expects'):
+        plan(study, tmp_path / 'work', ROOT)
+    with pytest.raises(ValueError, match='name the data set to draw it from'):
+        plan(replace(study, data_sets=()), tmp_path / 'work', ROOT)
+
+
+def test_differences_are_taken_seed_by_seed_with_students_interval():
+    values = {'old': (0.10, 0.20, 0.30), 'new': (0.12, 0.21, 0.33)}
+    results = [Result(name, at, 't', 'bbox_mAP', value) for name, row in values.items() for at, value in enumerate(row)]
+    found = paired([*results, Result('new', 7, 't', 'bbox_mAP', 0.9)], 't', 'bbox_mAP', 'old')['new']
+    theirs = scipy.stats.ttest_rel([12, 21, 33], [10, 20, 30]).confidence_interval(0.95)
+    assert found.seeds == 3 and found.mean == pytest.approx(2.0)
+    assert found.half_width is not None and found.mean + found.half_width == pytest.approx(theirs.high)
+    table = differences_table(results, {'AP': ('t', 'bbox_mAP')}, 'old')
+    assert table == [['', 'AP'], ['new', f'+2.0 [{theirs.low:+.1f}, {theirs.high:+.1f}] (3)']]
+
+
+def test_the_course_is_read_back_and_drawn(tmp_path):
+    for seed in STUDY.seeds:
+        log = tmp_path / f'detco/seed_{seed}/all-labels/1/vis_data/scalars.json'
+        log.parent.mkdir(parents=True)
+        rows = [dict(loss=1.0, iter=1, step=1), dict(step=5) | {'coco/bbox_mAP': 0.01 * seed}]
+        log.write_text('\n'.join(map(json.dumps, rows)))
+    found = course(STUDY, tmp_path)
+    assert found == {'all labels': {'DetCo': [{5: 0.0}, {5: 1.0}]}}
+    files = write_outcome(RESULTS, tmp_path / 'out', 'results', 'A study', (), {}, 'random init', found)
+    assert files[-1].name == 'results-course.png' and files[-1].read_bytes().startswith(b'\x89PNG')
+    page = files[1].read_text()
+    assert 'results-course.png' in page and 'Differences to random init' in page and '+3.0 (1) |' in page
 
 
 def test_methods_that_would_share_a_folder_are_refused():
@@ -60,7 +134,7 @@ def test_only_finished_evaluations_are_collected(tmp_path):
 
 
 def test_the_table_gives_mean_and_sample_deviation_and_leaves_undefined_values_out():
-    detection, _ = headings(RESULTS)
+    detection = headings(RESULTS)[0]
     table = results_table(RESULTS, detection)
     assert table == [['', 'box AP, all labels'], ['random init', '3.0 ± 1.4 (2)'], ['DetCo', '5.0 (1)']]
 
