@@ -4,7 +4,7 @@ from .compat import ops, repairs, versions
 from .version import __version__
 
 versions.check_versions()
-repairs.repair()
 ops.install()
+repairs.repair()
 
 __all__ = ['__version__']

@@ -29,6 +29,8 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
     if torch.cuda.is_available():
         machine = f'{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}'
+    elif torch.backends.mps.is_available():
+        machine = f'GPU of an {platform.machine()} Mac'
     else:
         machine = f'CPU, {torch.get_num_threads()} threads, {platform.machine()}, no GPU'
     return {**found, 'machine': f'{platform.system()}, {machine}{_processor()}'}

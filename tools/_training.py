@@ -22,6 +22,7 @@ from mmengine.runner import Runner
 
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.checkpoints.finding import newest_intact_checkpoint
+from detco_mm.checkpoints.reading import safe_loading
 from detco_mm.engine.errors import RunStopped
 from detco_mm.engine.settings import apply_command_line, use_backbone
 from detco_mm.visualization.report import evaluation_table, text_table
@@ -46,7 +47,8 @@ def test(runner: Runner, checkpoints: list[str], out: str | None) -> None:
     found = {}
     for path, file in files.items():
         if path not in done:
-            runner.load_checkpoint(path)
+            with safe_loading():
+                runner.load_checkpoint(path)
             metrics = runner.test()
             if is_main_process():
                 # float: some metrics are NumPy's float32

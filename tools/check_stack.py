@@ -17,11 +17,12 @@ import mmselfsup.models  # noqa: F401
 import torch
 import torchvision
 from mmcv.ops import nms
+from mmengine.device import get_device
 
 import detco_mm.models  # noqa: F401
 import detco_mm.transforms  # noqa: F401
 
-device = 'cuda' if torch.cuda.is_available() else 'cpu'
+device = get_device()
 boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [1.0, 1.0, 10.0, 10.0], [20.0, 20.0, 30.0, 30.0]], device=device)
 kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device), 0.5)[1]
 if kept.tolist() != [0, 2]:

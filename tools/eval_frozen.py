@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 
 from detco_mm.evaluation.frozen import accuracies, object_crops, stage_features
 from detco_mm.visualization.figures import STAGES
@@ -33,7 +34,7 @@ if __name__ == '__main__':
         model = Config.fromfile(args.config).model
         torch.manual_seed(args.seed)
         backbone = load_backbone(model.backbone, args.backbone)
-        backbone.to('cuda' if torch.cuda.is_available() else 'cpu')
+        backbone.to(get_device())
         sets = {}
         for split in ('train', args.split):
             annotations = Path(args.data, f'annotations/instances_{split}.json')

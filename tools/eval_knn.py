@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmselfsup.evaluation.functional import knn_eval
@@ -56,8 +57,7 @@ if __name__ == '__main__':
             print(f'features of {len(loader.dataset)} images, in batches', flush=True)
             pooled = extract(backbone, loader, config.data_preprocessor, {3: nn.AdaptiveAvgPool2d(1)})[3]
             data += [pooled, torch.as_tensor(loader.dataset.get_gt_labels())]
-        if torch.cuda.is_available():
-            data = [tensor.cuda() for tensor in data]
+        data = [tensor.to(get_device()) for tensor in data]
         found = {}
         for k in args.k:
             # Five classes at least, for it ranks the first five.

@@ -19,6 +19,8 @@ gpus_per_node=${GPUS_PER_NODE:-8}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 [ -e "$here/train.py" ] || here=${SLURM_SUBMIT_DIR:?}/tools
 python=${PYTHON:-$([ -x "$here/../.venv/bin/python" ] && echo "$here/../.venv/bin/python" || echo python)}
+# Two jobs that share a node do not meet at one port; all ranks of a job are told the same.
+export MASTER_PORT=${MASTER_PORT:-${PORT:-$((20000 + RANDOM % 12768))}} # below the ports that Linux gives away, 32768
 read -r -a srun_args <<<"${SRUN_ARGS:-}"
 
 resume=()

@@ -18,7 +18,8 @@ default_hooks = dict(
 
 env_cfg = dict(
     cudnn_benchmark=True,
-    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    # None: as the system starts processes, by fork on Linux and by spawn on macOS and Windows
+    mp_cfg=dict(mp_start_method=None, opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
 randomness = dict(seed=0)

@@ -2,15 +2,22 @@
 
 import io
 import json
+import os
 import pickle
 import re
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
 import torch
+from mmengine.runner import CheckpointLoader
+from packaging.version import Version
+
+from detco_mm.compat.versions import SAFE_TORCH
 
 # All that a pickled dict of arrays and tensors calls upon to be built. `_load_from_bytes` reads a nested torch file,
 # and reads anything when left alone: it goes through weights_only here.
@@ -79,6 +86,54 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise ValueError(f'"{path}" holds a {type(checkpoint).__name__}: a checkpoint is a dict with a state_dict')
     return checkpoint
+
+
+@contextmanager
+def safe_loading() -> Iterator[None]:
+    """While it lasts, let MMEngine load checkpoints as weights and plain values alone, and say which it refuses.
+
+    Without it a checkpoint given as a URL is unpickled without restrictions, and runs what its author put in; so is any
+    other where ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is set. A resumed one also runs the text in ``meta['config']``,
+    which MMCV wrote and MMEngine executes to compare numbers of GPUs
+    (https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/runner/checkpoint.py, ``load_from_http``; runner.py,
+    ``resume``). The tools load so, and so do runs with ``detco_mm.SafeCheckpoint``; other loads are left as they are.
+
+    Raises:
+        ValueError: from a load, if the file is no checkpoint or holds more than tensors and plain types; for a URL also
+            if PyTorch is older than :data:`~detco_mm.compat.versions.SAFE_TORCH`.
+    """
+    original = CheckpointLoader.__dict__['load_checkpoint']
+    CheckpointLoader.load_checkpoint = _loads_safely(CheckpointLoader.load_checkpoint)
+    try:
+        yield
+    finally:
+        CheckpointLoader.load_checkpoint = original
+
+
+def _loads_safely(load: Callable) -> Callable:
+    def load_checkpoint(filename: str, map_location: Any = None, logger: str = 'current') -> Any:
+        if '://' in str(filename) and Version(torch.__version__) < Version(SAFE_TORCH):
+            raise ValueError(
+                f'"{filename}" is not read with PyTorch {torch.__version__}, in which a file can run code or corrupt '
+                f'memory: install PyTorch {SAFE_TORCH} or newer, or download it if you trust its author'
+            )
+        forced, not_forced = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+        before = {name: os.environ.pop(name, None) for name in (forced, not_forced)}
+        os.environ[forced] = '1'
+        try:
+            checkpoint = load(filename, map_location, logger)
+        except OSError:  # it does not exist
+            raise
+        except Exception as error:  # whatever damage makes PyTorch, pickle or zip raise
+            raise ValueError(f'"{filename}" is not a checkpoint that loads safely: {why_not_loaded(error)}') from error
+        finally:
+            del os.environ[forced]
+            os.environ.update({name: value for name, value in before.items() if value is not None})
+        if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
+            checkpoint['meta'].pop('config', None)
+        return checkpoint
+
+    return load_checkpoint
 
 
 def _is_torch_file(path: str | Path) -> bool:

@@ -42,6 +42,7 @@ def apply_command_line(
     _point_data(cfg)
     _add_tensorboard(cfg)
     _leave_out_hooks(cfg)
+    _write_checkpoints_safely(cfg)
     if not cfg.get('log_processor', {}).get('by_epoch', True) and 'logger' in cfg.get('default_hooks', {}):
         # MMEngine's default logs every evaluation of a run that counts iterations at step 0.
         cfg.default_hooks.logger.setdefault('log_metric_by_epoch', False)
@@ -100,6 +101,14 @@ def _leave_out_hooks(cfg: Config) -> None:
     own = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
     for name in [name for name, hook in hooks.items() if hook is None and name not in own]:
         del hooks[name]
+
+
+def _write_checkpoints_safely(cfg: Config) -> None:
+    """Let SafeCheckpoint take the place of MMEngine's CheckpointHook, whose checkpoints PyTorch does not load again."""
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    checkpoint = hooks.setdefault('checkpoint', ConfigDict(type='CheckpointHook'))
+    if checkpoint is not None and checkpoint.get('type', 'CheckpointHook') == 'CheckpointHook':
+        checkpoint.type = 'detco_mm.SafeCheckpoint'
 
 
 def _unfuse_scaled_sgd(cfg: Config) -> None:

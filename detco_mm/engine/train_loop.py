@@ -10,6 +10,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from detco_mm.datasets.sampler import ResumableSampler
+from detco_mm.engine.hooks.stop_on_signal import SIGNALS
 from detco_mm.registry import LOOPS
 
 
@@ -36,12 +37,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def run(self) -> nn.Module:
         """Train."""
-        signals = signal.SIGTERM, signal.SIGUSR1
-        handlers = [signal.getsignal(number) for number in signals]
+        handlers = [signal.getsignal(number) for number in SIGNALS]
         try:
             return super().run()
         finally:  # StopOnSignal gives back its handlers after training, but not if that ends with an error
-            for number, handler in zip(signals, handlers, strict=True):
+            for number, handler in zip(SIGNALS, handlers, strict=True):
                 signal.signal(number, handler)
 
     def run_epoch(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import torch
+from mmengine.device import get_device
 from mmengine.registry import MODELS
 from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ def extract(
     Returns:
         By the same index (images, C * h * w) float32 on the CPU.
     """
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    device = get_device()
     backbone.to(device).eval()
     prepare = MODELS.build(dict(type='mmcls.ClsDataPreprocessor') | dict(preprocessor)).to(device)
     pooled: dict[int, list[Tensor]] = {index: [] for index in pools}

@@ -82,5 +82,5 @@ class KeyQueue(nn.Module):
         # The pointer stays on the device: to read it would be to wait for all that was asked of a GPU.
         places = (self.pointer + torch.arange(keys.shape[1], device=keys.device)) % self.length
         keys = torch.where(keys.isfinite().all(2, keepdim=True), keys, self.keys[:, places])
-        self.keys.index_copy_(1, places, keys)
+        self.keys[:, places] = keys
         self.pointer.add_(keys.shape[1]).remainder_(self.length)

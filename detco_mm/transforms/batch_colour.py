@@ -127,6 +127,10 @@ class BatchColour:
 def _apply(images: Tensor, chosen: Tensor, step: Callable[[Tensor, Tensor], Tensor], amounts: Tensor) -> None:
     where = chosen.nonzero().flatten()
     if len(where):
-        amount = amounts[where].view(-1, 1, 1, 1, 1).to(images.device, non_blocking=True)
-        where = where.to(images.device, non_blocking=True)
-        images[where] = step(images[where], amount)
+        # Apple's GPU may read what it is sent after it has been freed here, unless it is waited for.
+        at_once = images.is_cuda
+        amount = amounts[where].view(-1, 1, 1, 1, 1).to(images.device, non_blocking=at_once)
+        where = where.to(images.device, non_blocking=at_once)
+        # MMEngine prepares a batch under the autocast of its step, in which a blur would be of half precision.
+        with torch.autocast(images.device.type, enabled=False):
+            images[where] = step(images[where], amount)

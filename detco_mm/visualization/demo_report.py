@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from mmengine.device import get_device
 
 from detco_mm.version import versions
 from detco_mm.visualization.curves import finetuning_curves, pretraining_curves
@@ -67,7 +67,7 @@ def draw(
     paths = sorted(Path(data, 'unlabelled').rglob('*.jpg'))[:views]
     items = [compose({'img_path': str(path)}) for path in paths]
     pictures, truth, classes = annotated_images(Path(data, 'annotations/instances_val.json'), Path(data, 'val'), images)
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    device = get_device()
     columns = {'ground truth': truth}
     for name, (config, weights) in runs.items():
         # A short training gives low scores: a threshold would leave nothing to compare.

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from detco_mm.checkpoints.reading import safe_loading
 from detco_mm.visualization.detections import Objects
 from detco_mm.visualization.views import Array
 
@@ -79,7 +80,8 @@ def detect(config: str | Path, checkpoint: str | Path, images: Sequence[Array], 
     """
     from mmdet.apis import inference_detector, init_detector  # comes with the extra `det`
 
-    model = init_detector(str(config), str(checkpoint), device=device, palette='random')
+    with safe_loading():
+        model = init_detector(str(config), str(checkpoint), device=device, palette='random')
     results = []
     for image in images:
         found = inference_detector(model, np.ascontiguousarray(image[..., ::-1])).pred_instances.cpu().numpy()

@@ -37,29 +37,6 @@ def test_mmselfsups_missing_modules_break_its_registries_and_are_dropped():
     assert code == 0 and 'EpochBasedTrainLoop' in output, output
 
 
-SAFE_LOAD = """
-import io, torch
-from mmengine.logging import MessageHub
-hub = MessageHub.get_instance('written')
-for value in (1.0, 2.0, 4.0):
-    hub.update_scalar('train/loss', value)
-hub.update_info('iter', 3)
-file = io.BytesIO()
-torch.save(hub.state_dict(), file)
-file.seek(0)
-read = MessageHub.get_instance('read')
-read.load_state_dict(torch.load(file, weights_only=True))
-print(read.get_scalar('train/loss').mean(3), read.get_info('iter'))
-"""
-
-
-def test_checkpoints_with_a_message_hub_do_not_load_safely_and_do_in_plain_types():
-    code, output = run(WITHOUT + SAFE_LOAD)
-    assert code != 0 and 'Weights only load failed' in output
-    code, output = run(WITH + SAFE_LOAD)
-    assert code == 0 and output.split() == ['2.3333333333333335', '3'], output
-
-
 ONE_RANK = dict(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1')
 INIT_DIST = """
 from mmengine.dist import get_backend, init_dist
@@ -93,19 +70,26 @@ def test_ddp_on_the_cpu_is_refused_and_becomes_possible():
     assert code == 0 and 'MMDistributedDataParallel None False' in output, output
 
 
-HISTORY = """
-from mmengine.logging import MessageHub
-hub = MessageHub.get_instance('run')
-for step in range(10_100):
-    hub.update_scalar('loss', step)
-history = hub.get_scalar('loss')
-print(len(history.data[0]), history.current(), history.mean(10))
+NCCL_IS_ASKED_FOR = """
+import torch.distributed
+from mmengine.dist import init_dist
+init_dist('pytorch', backend={!r})
 """
 
 
-def test_what_is_kept_of_a_logged_scalar_grows_with_the_run_and_ends_at_ten_thousand_values():
-    assert run(WITHOUT + HISTORY) == (0, '10100 10099 10094.5\n')
-    assert run(WITH + HISTORY) == (0, '10000 10099 10094.5\n')
+def test_a_backend_that_needs_no_gpu_is_the_one_that_was_asked_for():
+    code, output = run(WITH + NCCL_IS_ASKED_FOR.format('no-such-backend'), **ONE_RANK, MASTER_PORT='29615')
+    assert code != 0 and 'no-such-backend' in output
+
+
+UNUSED = WRAP.replace('Config({})', 'Config(dict(find_unused_parameters=True))').replace(
+    'wrapped.broadcast_buffers', 'wrapped.find_unused_parameters'
+)
+
+
+def test_the_runs_own_setting_of_ddp_holds_on_the_cpu():
+    code, output = run(WITH + UNUSED, **ONE_RANK, MASTER_PORT='29616')
+    assert code == 0 and 'MMDistributedDataParallel None True' in output, output
 
 
 def test_repairs_are_in_place_once_the_package_is_imported():

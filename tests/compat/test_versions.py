@@ -45,6 +45,13 @@ def test_mmcv_lite_is_enough():
     versions.check_versions(installed)
 
 
+@pytest.mark.parametrize(('found', 'warns'), [('2.5.1+cu121', True), ('2.9.1', True), ('2.10.0', False)])
+def test_a_pytorch_that_reads_files_unsafely_trains_with_a_warning(found, warns, recwarn):
+    versions.check_versions(lambda name: found if name == 'torch' else version(name))
+    said = [str(warning.message) for warning in recwarn]
+    assert len(said) == warns and all('it trains, but' in text and "pip install 'torch>=2.10'" in text for text in said)
+
+
 @pytest.mark.parametrize('found', ['Python 3.13.1', 'no Python'])
 def test_set_up_with_a_python_that_does_not_fit_ends_before_it_begins(found, tmp_path):
     root = Path(__file__).parents[2]

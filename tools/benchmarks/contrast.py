@@ -115,7 +115,7 @@ def main() -> None:
     flags.add_argument('--queue-len', type=int, default=65536, help='default: %(default)s')
     flags.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='default: %(default)s')
     args = flags.parse_args()
-    done = torch.cuda.synchronize if args.device != 'cpu' else lambda: None
+    done = torch.accelerator.synchronize if args.device != 'cpu' else lambda: None
     table = [['N', 'plain', 'streaming', 'times faster', 'plain, extra', 'streaming, extra', 'of it', 'deviation']]
     figures = []
     for batch_size in args.batch_sizes:

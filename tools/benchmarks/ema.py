@@ -38,7 +38,7 @@ def main() -> None:
         "MMEngine's ExponentialMovingAverage": lambda: theirs.update_parameters(encoder),
         'MomentumEncoder': lambda: ours.update(backbone, neck),
     }
-    done = torch.cuda.synchronize if args.device != 'cpu' else lambda: None
+    done = torch.accelerator.synchronize if args.device != 'cpu' else lambda: None
     seconds = interleaved(sides, args.repeats, warmup=3, done=done)
     slower, faster = seconds.values()
     gain = ratio(slower, faster)

@@ -109,7 +109,7 @@ def main() -> None:
             with record_function(STEP):
                 step(data)
         if on_device:
-            torch.cuda.synchronize()
+            torch.accelerator.synchronize()
     found = shares(profiler.key_averages(), on_device)
     whole = sum(found.values())
     table = [['part', 'ms a step', 'share']]

@@ -171,7 +171,7 @@ def main() -> None:
     if not args.no_plain:
         makers['plain, float32'] = partial(reference, args, data)
     sides = fitting(makers)
-    done = torch.cuda.synchronize if args.device != 'cpu' else lambda: None
+    done = torch.accelerator.synchronize if args.device != 'cpu' else lambda: None
     seconds = interleaved(sides, args.repeats, done=done)
     table, figures = [['step', 'seconds', 'images/s', 'over its floor', 'against plain']], {}
     for name, times in seconds.items():

@@ -1,13 +1,18 @@
-"""SafeCheckpoint: a new checkpoint is whole before an old one goes."""
+"""SafeCheckpoint: a new checkpoint is complete before an old one goes, and loads without executing code."""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from detco_mm.checkpoints.backend import SEALED, SealedBackend
 from detco_mm.checkpoints.files import remove_parts, write_atomically
+from detco_mm.checkpoints.log_history import KEPT, rebuild_history, shorten_history, to_builtin_types
+from detco_mm.checkpoints.reading import safe_loading
 from detco_mm.engine.errors import RunStopped
 from detco_mm.registry import HOOKS
 
@@ -17,7 +22,11 @@ class SafeCheckpoint(CheckpointHook):
     """MMEngine's CheckpointHook in another order: it writes, and only then removes what is too old.
 
     MMEngine removes first, so that with ``max_keep_ckpts=1`` a run that dies while it writes has no checkpoint left.
-    The file itself is written under another name and renamed (:func:`detco_mm.checkpoints.files.write_atomically`).
+    The file itself is written under another name and renamed, and sealed with a checksum
+    (:class:`detco_mm.checkpoints.backend.SealedBackend`), unless ``out_dir`` or ``backend_args`` ask for another kind
+    of storage. It holds plain types, and of a logged scalar no more than the log averages over
+    (:mod:`detco_mm.checkpoints.log_history`). This run loads it, and any other checkpoint, without executing code
+    (:func:`detco_mm.checkpoints.reading.safe_loading`).
 
     Args:
         if_not_written: 'stop', or 'go_on' with a warning and try again at the next interval, when a checkpoint cannot
@@ -35,11 +44,33 @@ class SafeCheckpoint(CheckpointHook):
         super().__init__(*args, **kwargs)
         self.if_not_written = if_not_written
 
+    def before_run(self, runner: Runner) -> None:
+        """Let this run, and no other one in the process, load checkpoints without executing code."""
+        for name in ('_init_model_weights', 'load_or_resume', 'load_checkpoint'):
+            setattr(runner, name, safe_loading()(getattr(runner, name)))
+
     def before_train(self, runner: Runner) -> None:
-        """Remove what a run that was killed left half written."""
+        """Write where and how it is asked for; remove what a run that was killed left half written."""
         super().before_train(runner)
-        if is_main_process():
-            remove_parts(self.out_dir)
+        backend: Any = self.file_backend
+        if type(backend) is LocalBackend:
+            self.backend_args, self.file_backend = SEALED, SealedBackend()
+            if is_main_process():
+                remove_parts(self.out_dir)
+        self._history = _history_needed(runner)
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Keep no more of the log than is of use, and write if it is time to."""
+        shorten_history(runner.message_hub, self._history)
+        super().after_train_iter(runner, *args, **kwargs)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Write the message hub in plain types."""
+        checkpoint['message_hub'] = to_builtin_types(checkpoint['message_hub'])
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Build the message hub's histories."""
+        rebuild_history(checkpoint)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         hub = runner.message_hub
@@ -93,3 +124,11 @@ class SafeCheckpoint(CheckpointHook):
             path = self.file_backend.join_path(self.out_dir, name)
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
+
+
+def _history_needed(runner: Runner) -> int:
+    """How many values of a scalar the log processor averages over, KEPT at least."""
+    processor = runner.log_processor
+    windows = [processor.window_size, *(custom.get('window_size') for custom in processor.custom_cfg)]
+    sizes = {'epoch': len(runner.train_dataloader), 'global': runner.max_iters}
+    return max(KEPT, *(sizes.get(window, window) or 0 for window in windows))

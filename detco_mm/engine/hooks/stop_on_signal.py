@@ -14,11 +14,16 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import tensor
 
+from detco_mm.checkpoints.backend import SEALED
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.registry import HOOKS
 
 #: In the work dir of a run that was stopped by a signal, until it is resumed: the signal and the checkpoint.
 MARKER = 'stopped_by_signal'
+#: The signals that ask a run to stop, of those that the system has: Windows has no SIGUSR1.
+SIGNALS = tuple(getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasattr(signal, name))
+#: Whether a data worker can be shielded from everybody but its parent: macOS has no sigwaitinfo, Windows neither.
+_CAN_SHIELD = hasattr(signal, 'pthread_sigmask') and hasattr(signal, 'sigwaitinfo')
 
 
 @HOOKS.register_module()
@@ -27,7 +32,8 @@ class StopOnSignal(Hook):
 
     Slurm sends the former when a job is cancelled or pre-empted and, with ``--signal=USR1@120``, the latter 120 s
     before its time is up. One rank that gets a signal is enough. A signal often goes to all processes of a job: data
-    workers live on until the step is done, and other children do not hear SIGUSR1.
+    workers live on until the step is done, and other children do not hear SIGUSR1. Not promised on macOS and Windows,
+    where data workers end at once: there a signal to all processes of a job may stop it without a checkpoint.
 
     Args:
         interval: steps from one time that the ranks agree to the next, which costs a small all-reduce. A single process
@@ -49,8 +55,9 @@ class StopOnSignal(Hook):
     def before_train(self, runner: Runner) -> None:
         """Listen, and shield the data workers that will be started."""
         loader = runner.train_dataloader
-        loader.worker_init_fn = partial(_shielded, loader.worker_init_fn)
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        if _CAN_SHIELD:
+            loader.worker_init_fn = partial(_shielded, loader.worker_init_fn)
+        for number in SIGNALS:
             self._previous[number] = signal.signal(number, self._note)
         if is_main_process():
             Path(runner.work_dir, MARKER).unlink(missing_ok=True)
@@ -70,7 +77,7 @@ class StopOnSignal(Hook):
         meta = dict(epoch=runner.epoch, iter=step)
         # SafeCheckpoint removes it after the next one; the marker is for whoever starts the run again.
         runner.message_hub.update_info('left_by_signal', name)
-        runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
+        runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False, backend_args=SEALED)
         if is_main_process():
             write_atomically(Path(runner.work_dir, MARKER), f'{signal.Signals(int(received)).name} {name}\n')
         runner.logger.warning(
@@ -93,12 +100,14 @@ def _forget() -> None:
 
     Python's own handlers would not do: a signal that comes just before a child begins to wait is seen after its wait.
     """
-    for number, handler in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGUSR1, signal.SIG_IGN)):
+    for number in SIGNALS:
+        handler = signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN
         if getattr(signal.getsignal(number), '__func__', None) is StopOnSignal._note:
             signal.signal(number, handler)
 
 
-os.register_at_fork(after_in_child=_forget)
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _shielded(initialise: Callable[[int], None] | None, worker: int) -> None:
@@ -108,7 +117,9 @@ def _shielded(initialise: Callable[[int], None] | None, worker: int) -> None:
     """
     if initialise is not None:
         initialise(worker)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    for number in SIGNALS:
+        if number != signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_follow_parent, daemon=True).start()
 
