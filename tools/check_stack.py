@@ -1,4 +1,4 @@
-"""Import the whole stack, run one compiled op, print the versions."""
+"""Import the whole stack, run one operation of mmcv, print the versions."""
 
 import platform
 import sys
@@ -26,7 +26,7 @@ device = get_device()
 boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [1.0, 1.0, 10.0, 10.0], [20.0, 20.0, 30.0, 30.0]], device=device)
 kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device), 0.5)[1]
 if kept.tolist() != [0, 2]:
-    sys.exit(f'mmcv.ops.nms kept boxes {kept.tolist()} and not [0, 2]: build mmcv again with make setup')
+    sys.exit(f'mmcv.ops.nms kept boxes {kept.tolist()} and not [0, 2]: install torchvision again')
 
 print(f'detco_mm {detco_mm.__version__} on Python {platform.python_version()}, {platform.machine()}, device {device}')
 print(

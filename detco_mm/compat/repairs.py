@@ -6,10 +6,12 @@ link and the condition under which it applies, and it returns whether it did. Al
 """
 
 import functools
+import importlib.util
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ import torch.distributed as torch_dist
 from mmengine.dist import utils as dist_utils
 from mmengine.registry import MODEL_WRAPPERS, Registry
 from mmengine.runner import Runner
+from mmengine.utils.dl_utils import misc
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -129,7 +132,25 @@ def _without_gpu(backend: str) -> str:
     return 'gloo' if backend == 'nccl' else backend
 
 
-REPAIRS = (drop_missing_registry_locations, start_gloo_without_gpu, wrap_models_without_gpu)
+def find_compiled_mmcv_on_python_3_14() -> bool:
+    """Let MMEngine look for mmcv's operations with importlib.
+
+    Symptom: ``module 'pkgutil' has no attribute 'find_loader'`` from an optimizer with ``paramwise_cfg``.
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/utils/dl_utils/misc.py (mmcv_full_available)
+    Condition: Python 3.14, which dropped that function. MMEngine's module alone sees the substitute.
+    """
+    if hasattr(misc.pkgutil, 'find_loader'):
+        return False
+    misc.pkgutil = SimpleNamespace(find_loader=importlib.util.find_spec)
+    return True
+
+
+REPAIRS = (
+    drop_missing_registry_locations,
+    start_gloo_without_gpu,
+    wrap_models_without_gpu,
+    find_compiled_mmcv_on_python_3_14,
+)
 
 
 def repair() -> list[str]:

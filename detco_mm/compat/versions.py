@@ -1,5 +1,7 @@
 """The versions of the OpenMMLab stack that work together, compared with what is installed."""
 
+import contextlib
+import importlib
 import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -39,24 +41,51 @@ def check_versions(installed: Callable[[str], str] = version) -> None:
     Warns of a PyTorch in which checkpoints are not safe to read; training does not suffer from it.
     """
     for names, (lowest, end) in RANGES.items():
-        found = None
+        found: dict[str, str] = {}
         for name in names:
-            try:
-                found = installed(name)
-                break
-            except PackageNotFoundError:
-                continue
+            with contextlib.suppress(PackageNotFoundError):
+                found[name] = installed(name)
         wanted = f'>={lowest},<{end}'
-        # mmselfsup and mmcls name a torch-era dependency tree in their metadata: --no-deps leaves yours alone.
-        command = f"pip install --no-deps '{names[0]}{wanted}'" if names[0] != 'mmcv' else 'make setup'
-        if found is None:
-            raise StackError(f'{names[0]} is not installed; {wanted} is needed: run {command}')
-        if not Version(lowest) <= Version(found) < Version(end):
-            raise StackError(f'{name} {found} does not work here; {wanted} is needed: run {command}')
-    if Version(found := installed('torch')) < Version(SAFE_TORCH):
+        command = f"pip install '{names[-1]}{wanted}'"
+        if not found:
+            raise StackError(f'{names[-1]} is not installed; {wanted} is needed: run {command}')
+        for name, number in found.items():
+            if not Version(lowest) <= Version(number) < Version(end):
+                first = '' if name == names[-1] else f'pip uninstall -y {name}, then '
+                raise StackError(f'{name} {number} does not work here; {wanted} is needed: run {first}{command}')
+        if len(set(found.values())) > 1:
+            both = ' and '.join(f'{name} {number}' for name, number in found.items())
+            raise StackError(
+                f'{both} are installed and write the same files: run pip uninstall -y {" ".join(found)}, '
+                'then install the one that you want'
+            )
+    if Version(torch := installed('torch')) < Version(SAFE_TORCH):
         warnings.warn(
-            f"torch {found} is older than {SAFE_TORCH}: it trains, but another author's checkpoint can run code or "
+            f"torch {torch} is older than {SAFE_TORCH}: it trains, but another author's checkpoint can run code or "
             'corrupt memory while it is read (CVE-2025-32434, CVE-2026-24747). Read your own alone, or run '
             f"pip install 'torch>={SAFE_TORCH}'",
             stacklevel=2,
         )
+
+
+def check_opencv(load: Callable[[str], object] = importlib.import_module) -> None:
+    """Load OpenCV, which MMEngine does at its first import.
+
+    Args:
+        load: imports a module by its name.
+
+    Raises:
+        StackError: one line, where a library of the system that OpenCV needs is missing: ``opencv-python``, which
+            MMEngine's metadata names, has windows and needs libGL; ``opencv-python-headless`` has neither.
+    """
+    try:
+        load('cv2')
+    except ModuleNotFoundError as error:
+        if error.name != 'cv2':
+            raise
+        raise StackError('OpenCV is not installed: run pip install opencv-python-headless') from error
+    except ImportError as error:
+        raise StackError(
+            f'OpenCV does not load ({error}): run pip uninstall -y opencv-python opencv-python-headless, then '
+            'pip install opencv-python-headless, which needs no libraries for windows'
+        ) from error

@@ -3,6 +3,10 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+
+import pytest
+from mmengine.utils.dl_utils import misc
 
 from detco_mm.compat import repairs
 
@@ -90,6 +94,14 @@ UNUSED = WRAP.replace('Config({})', 'Config(dict(find_unused_parameters=True))')
 def test_the_runs_own_setting_of_ddp_holds_on_the_cpu():
     code, output = run(WITH + UNUSED, **ONE_RANK, MASTER_PORT='29616')
     assert code == 0 and 'MMDistributedDataParallel None True' in output, output
+
+
+def test_mmcvs_operations_are_found_where_pkgutil_finds_no_loaders(monkeypatch):
+    monkeypatch.setattr(misc, 'pkgutil', SimpleNamespace())  # as in Python 3.14, where that function is missing
+    with pytest.raises(AttributeError, match='find_loader'):
+        misc.mmcv_full_available()
+    assert repairs.find_compiled_mmcv_on_python_3_14()
+    assert misc.mmcv_full_available() and not repairs.find_compiled_mmcv_on_python_3_14()
 
 
 def test_repairs_are_in_place_once_the_package_is_imported():
