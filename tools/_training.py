@@ -8,11 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-try:
-    import detco_mm  # noqa: F401  (repairs the stack before anything else of it is imported)
-except ImportError as error:
-    sys.exit(f'{type(error).__name__}: {error}')
-
+import _stack  # noqa: F401
 import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 from mmengine.dist import barrier, is_main_process

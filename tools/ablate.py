@@ -21,6 +21,7 @@ import os
 import sys
 from pathlib import Path
 
+import _stack  # noqa: F401
 from mmengine.config import DictAction
 
 from detco_mm.experiments.ablation import Method, Study, Task, collect, course, plan

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import _stack  # noqa: F401
 from mmengine.config import Config
 
 from detco_mm.experiments.ablation import Method, Study, Task, collect, plan

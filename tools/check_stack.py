@@ -2,14 +2,9 @@
 
 import platform
 import sys
-
-try:
-    import detco_mm
-except ImportError as error:
-    sys.exit(f'{type(error).__name__}: {error}')
-
 from importlib.metadata import version
 
+import _stack  # noqa: F401
 import mmcv
 import mmdet.models  # noqa: F401
 import mmseg.models  # noqa: F401

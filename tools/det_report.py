@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import _stack  # noqa: F401
+
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.visualization.curves import evaluation_curves, finetuning_curves
 from detco_mm.visualization.figures import RUN_COLOURS

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import _stack  # noqa: F401
 import cv2
 import numpy as np
 import skimage

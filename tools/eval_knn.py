@@ -12,6 +12,7 @@ import json
 import sys
 from pathlib import Path
 
+import _stack  # noqa: F401
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device

@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+import _stack  # noqa: F401
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope

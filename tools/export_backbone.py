@@ -8,6 +8,8 @@ OUT ends in .pth or .safetensors, or, for detectron2, in .pkl.
 import argparse
 import sys
 
+import _stack  # noqa: F401
+
 from detco_mm.weights import export_backbone
 from detco_mm.weights.formats import TARGETS
 

@@ -4,6 +4,8 @@ import argparse
 import os
 import time
 
+import _stack  # noqa: F401
+
 from detco_mm.datasets import SceneSpec, make_embedded
 
 

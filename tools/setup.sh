@@ -27,14 +27,14 @@ fits "$python" || {
     exit 1
 }
 
-# --no-compile: what is imported is compiled then, and that is a small part of it all.
-install=("$python" -m pip install --quiet --quiet --disable-pip-version-check --no-compile --constraint constraints.txt)
+install=("$python" -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt)
 wheels=("${install[@]}" --only-binary=:all:)
 # Of the pip that comes with Python 3.11, choosing among the wheels of each package takes three times as long.
 "${wheels[@]}" pip
 
 step "PyTorch and what the stack needs (about 3 GB)"
-"${wheels[@]}" torch torchvision numpy opencv-python-headless setuptools wheel \
+# --no-compile: what is imported is compiled then, and that is a small part of it all.
+"${wheels[@]}" --no-compile torch torchvision numpy opencv-python-headless setuptools wheel \
     addict attrs einops future matplotlib modelindex packaging pillow pyyaml rich scikit-learn scipy six termcolor tqdm yapf \
     pycocotools shapely terminaltables tensorboard \
     ftfy prettytable regex \

@@ -8,6 +8,8 @@ By default the files are those of COCO, and go where configs/mmdet/*_coco-{1,2,5
 import argparse
 import sys
 
+import _stack  # noqa: F401
+
 from detco_mm.datasets.split import split_coco
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ import random
 import sys
 from pathlib import Path
 
+import _stack  # noqa: F401
 import numpy as np
 import torch
 from mmengine.config import Config

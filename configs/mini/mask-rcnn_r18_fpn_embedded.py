@@ -5,6 +5,7 @@ data come from tools/make_data.py. What is small follows from images of 160x128 
 """
 
 _base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
+custom_imports = dict(imports='detco_mm')  # before MMDetection, which needs the operations that it gives mmcv
 
 max_iters = 400
 batch_size = 4

@@ -1,6 +1,7 @@
 """Faster R-CNN R50-C4, 24k iterations on VOC07+12 trainval, tested on VOC07 test, as in DetCo's and MoCo's tables."""
 
 _base_ = 'mmdet::pascal_voc/faster-rcnn_r50-caffe-c4_ms-18k_voc0712.py'
+custom_imports = dict(imports='detco_mm')  # before MMDetection, which needs the operations that it gives mmcv
 
 # RGB with torchvision's statistics and the stride in the 3x3 convolution, where the base has Caffe's ways.
 norm_cfg = dict(type='SyncBN', requires_grad=True)

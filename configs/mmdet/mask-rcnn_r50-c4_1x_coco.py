@@ -1,6 +1,7 @@
 """Mask R-CNN R50-C4, 90k iterations on COCO, as in DetCo's and MoCo's tables."""
 
 _base_ = 'mmdet::mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco.py'
+custom_imports = dict(imports='detco_mm')  # before MMDetection, which needs the operations that it gives mmcv
 
 # RGB with torchvision's statistics and the stride in the 3x3 convolution, where the base has Caffe's ways.
 norm_cfg = dict(type='SyncBN', requires_grad=True)

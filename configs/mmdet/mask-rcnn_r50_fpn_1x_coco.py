@@ -6,6 +6,7 @@ backbone starts at random unless a checkpoint is given (tools/det_train.py, or m
 """
 
 _base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
+custom_imports = dict(imports='detco_mm')  # before MMDetection, which needs the operations that it gives mmcv
 
 # Every BN is trained and synchronised, nothing is frozen: features without labels have another scale than supervised
 # ones (MoCo, section 4.2). MODEL.RESNETS.NORM and MODEL.FPN.NORM; the heads have no norm there, nor here.

@@ -4,6 +4,7 @@ The official AP needs the package cityscapesscripts.
 """
 
 _base_ = 'mmdet::cityscapes/mask-rcnn_r50_fpn_1x_cityscapes.py'
+custom_imports = dict(imports='detco_mm')  # before MMDetection, which needs the operations that it gives mmcv
 
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(

@@ -1,6 +1,7 @@
 """RetinaNet R50-FPN, 90k iterations on COCO, as in DetCo's tables: BN synchronised in backbone and FPN, none frozen."""
 
 _base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+custom_imports = dict(imports='detco_mm')  # before MMDetection, which needs the operations that it gives mmcv
 
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(

@@ -4,6 +4,7 @@ The authors' row has 45.0 AP from supervised and 46.5 from DetCo weights. BN is 
 """
 
 _base_ = 'mmdet::sparse_rcnn/sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco.py'
+custom_imports = dict(imports='detco_mm')  # before MMDetection, which needs the operations that it gives mmcv
 
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(

@@ -12,6 +12,7 @@ _base_ = [
     'mmseg::_base_/schedules/schedule_80k.py',
     'mmseg::_base_/default_runtime.py',
 ]
+custom_imports = dict(imports='detco_mm')  # before MMSegmentation, which needs the operations that it gives mmcv
 
 crop_size = (769, 769)
 model = dict(
