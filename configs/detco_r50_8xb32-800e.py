@@ -1,6 +1,5 @@
 # The paper's recipe over 800 epochs.
 _base_ = 'detco_r50_8xb32.py'
+work_dir = 'work_dirs/{{ fileBasenameNoExtension }}'
 
-max_epochs = 800
-param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, T_max=max_epochs, convert_to_iter_based=True)]
-train_cfg = dict(max_epochs=max_epochs)
+train_cfg = dict(max_epochs=800)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EPOCH = ['train_dataloader.batch_size=8', 'model.queue_len=32', 'train_cfg.max_epochs=1', 'param_scheduler.1.T_max=1']
+EPOCH = ['train_dataloader.batch_size=8', 'model.queue_len=32', 'train_cfg.max_epochs=1']
 STEPS = ['train_dataloader.batch_size=2', 'train_cfg.max_iters=3', 'train_cfg.val_interval=3']
 # What the command of a tool, or of a tool with a config, gets at its end to be done in seconds.
 SHORTER = {

@@ -82,7 +82,6 @@ def study(size: str, seeds: list[int]) -> Study:
         seeds=seeds,
         options={
             'train_cfg.max_epochs': epochs,
-            'param_scheduler.1.T_max': epochs,
             'data.root': f'{data}/unlabelled',
         },
         images=spec['data']['unlabelled'],

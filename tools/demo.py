@@ -53,7 +53,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 def epochs(count: int) -> dict[str, Any]:
     """Return the settings that shorten or lengthen the pre-training with its schedule."""
-    return {'train_cfg.max_epochs': count, 'param_scheduler.1.T_max': count}
+    return {'train_cfg.max_epochs': count}
 
 
 def iterations(iters: int) -> dict[str, Any]:

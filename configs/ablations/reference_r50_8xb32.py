@@ -3,6 +3,7 @@
 # Its checkpoints load into this model (detco_mm.weights.from_reference). One thing is kept as published: offsets and
 # order of the patches are drawn for each image, where it draws them once for all images of a batch.
 _base_ = '../detco_r50_8xb32.py'
+work_dir = 'work_dirs/{{ fileBasenameNoExtension }}'
 
 model = dict(neck=dict(local_projection='joint'))
 
@@ -15,4 +16,4 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 optim_wrapper = dict(optimizer=dict(lr=0.015))
 auto_scale_lr = dict(base_batch_size=128)
-param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, T_max=200)]
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]

@@ -5,8 +5,7 @@ _base_ = [
     '../_base_/schedules/sgd_200e.py',
     '../_base_/default_runtime.py',
 ]
-
-data = dict(root='data/embedded/unlabelled', ann_file='')
+work_dir = 'work_dirs/{{ fileBasenameNoExtension }}'
 
 model = dict(
     # Below the number of images: a longer queue would hold each image twice, once as a false negative.
@@ -30,10 +29,9 @@ train_pipeline = [
 train_dataloader = dict(
     num_workers=1,
     pin_memory=False,
-    dataset=dict(pipeline=train_pipeline),
+    dataset=dict(data_root='data/embedded/unlabelled', pipeline=train_pipeline),
 )
 
-max_epochs = 6
 optim_wrapper = dict(
     # bf16 trains about twice as fast on recent CPUs and GPUs.
     type='detco_mm.BFloat16OptimWrapper',
@@ -47,8 +45,8 @@ optim_wrapper = dict(
 param_scheduler = [
     # Until the queue holds real keys there is nothing to learn from it: 1024 keys are 32 steps.
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=60),
-    dict(type='CosineAnnealingLR', by_epoch=True, T_max=max_epochs, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(base_batch_size=32)
-train_cfg = dict(max_epochs=max_epochs)
+train_cfg = dict(max_epochs=6)
 default_hooks = dict(logger=dict(interval=5), checkpoint=dict(interval=1, max_keep_ckpts=2))

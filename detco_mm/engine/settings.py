@@ -2,7 +2,6 @@
 
 import zipfile
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ def apply_command_line(
 
     Args:
         cfg: the run's config, as read from its file.
-        options: overrides, dotted name -> value. ``data.root`` leads the training data; where config or options name
-            ``train_dataloader.dataset.data_root``, that wins over it.
+        options: overrides, dotted name -> value, in which ``data.root`` and ``data.ann_file`` are short for those of
+            ``train_dataloader.dataset``.
         resume: None, 'auto' for the newest checkpoint of the work dir that is whole, or the path of one. Where the work
             dir has none yet, 'auto' starts as the config says, from its ``load_from`` if it has one.
         amp: train in mixed precision; a config that does so already keeps its own.
@@ -38,21 +37,14 @@ def apply_command_line(
         FileNotFoundError: if the checkpoint to resume, or to load from, is not there.
         ValueError: if the config has no batch size that its learning rate belongs to, or the checkpoint is damaged.
     """
-    cfg.merge_from_dict(dict(options or {}))
-    _point_data(cfg)
-    _add_tensorboard(cfg)
-    _leave_out_hooks(cfg)
+    cfg.merge_from_dict(spelled_out(options or {}, cfg))
     _write_checkpoints_safely(cfg)
-    if not cfg.get('log_processor', {}).get('by_epoch', True) and 'logger' in cfg.get('default_hooks', {}):
-        # MMEngine's default logs every evaluation of a run that counts iterations at step 0.
-        cfg.default_hooks.logger.setdefault('log_metric_by_epoch', False)
     if not torch.cuda.is_available():
         _replace_sync_bn(cfg)
     if amp and cfg.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
         # MMEngine's AmpOptimWrapper exists on accelerators only.
         kind = 'AmpOptimWrapper' if torch.cuda.is_available() else 'detco_mm.BFloat16OptimWrapper'
         cfg.optim_wrapper.type = kind
-    _unfuse_scaled_sgd(cfg)
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
@@ -80,27 +72,23 @@ def _check_checkpoint(path: str) -> None:
         )
 
 
-def _point_data(cfg: Config) -> None:
-    """Lead the training data to ``data.root`` and ``data.ann_file``, where users name their images."""
-    if 'root' in cfg.get('data', {}):
-        dataset = cfg.train_dataloader.dataset
-        dataset.setdefault('data_root', cfg.data.root)
-        dataset.setdefault('ann_file', cfg.data.get('ann_file', ''))
+def spelled_out(options: Mapping[str, Any], cfg: Config) -> dict[str, Any]:
+    """Write the short names of where the training images are as the settings that they stand for.
 
+    Args:
+        options: as given on the command line; a long name that is given as well wins.
+        cfg: the run's config. A ``data`` of its own, as configs for version 0.1 have it, counts as given, too.
 
-def _add_tensorboard(cfg: Config) -> None:
-    """Write scalars for TensorBoard, too, where it is installed."""
-    backends = cfg.get('visualizer', {}).get('vis_backends')
-    if backends is not None and find_spec('tensorboard') and 'Tensorboard' not in str(backends):
-        cfg.visualizer.vis_backends = [*backends, dict(type='TensorboardVisBackend')]
-
-
-def _leave_out_hooks(cfg: Config) -> None:
-    """Let ``default_hooks.NAME=None`` leave any hook out; MMEngine asserts that it is one of its own six."""
-    hooks = cfg.get('default_hooks', {})
-    own = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-    for name in [name for name, hook in hooks.items() if hook is None and name not in own]:
-        del hooks[name]
+    Returns:
+        The options without ``data.root`` and ``data.ann_file``.
+    """
+    data = cfg.pop('data', {}) if 'train_dataloader' in cfg else {}
+    given = {**{f'data.{name}': value for name, value in data.items()}, **options}
+    name, node = 'train_dataloader.dataset', cfg.get('train_dataloader', {}).get('dataset', {})
+    while 'data_root' not in node and isinstance(node.get('dataset'), dict):  # RepeatDataset and its like
+        name, node = f'{name}.dataset', node['dataset']
+    short = {'data.root': f'{name}.data_root', 'data.ann_file': f'{name}.ann_file'}
+    return {short.get(key, key): value for key, value in given.items() if short.get(key) not in options}
 
 
 def _write_checkpoints_safely(cfg: Config) -> None:
@@ -109,17 +97,6 @@ def _write_checkpoints_safely(cfg: Config) -> None:
     checkpoint = hooks.setdefault('checkpoint', ConfigDict(type='CheckpointHook'))
     if checkpoint is not None and checkpoint.get('type', 'CheckpointHook') == 'CheckpointHook':
         checkpoint.type = 'detco_mm.SafeCheckpoint'
-
-
-def _unfuse_scaled_sgd(cfg: Config) -> None:
-    """Take fused SGD out of fp16 training.
-
-    Loss scaling begins with a step that overflows and is skipped, but PyTorch 2.14's fused SGD leaves the momentum of a
-    skipped first step as memory that nobody wrote, and goes on from there.
-    """
-    wrapper = cfg.get('optim_wrapper', {})
-    if wrapper.get('type') == 'AmpOptimWrapper' and wrapper.optimizer.type == 'SGD':
-        wrapper.optimizer.fused = False
 
 
 def _replace_sync_bn(cfg: Config) -> None:

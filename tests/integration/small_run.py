@@ -27,7 +27,6 @@ NARROW = [
     'default_hooks.logger.interval=1',
     'default_hooks.checkpoint.interval=1',
     'train_cfg.max_epochs=3',
-    'param_scheduler.1.T_max=3',
 ]
 
 

@@ -126,7 +126,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(images, whole,
 
 
 def two_ranks(images, work_dir, *flags, **environment):
-    options = [f'data.root={images}', 'train_cfg.max_epochs=2', 'param_scheduler.1.T_max=2']
+    options = [f'data.root={images}', 'train_cfg.max_epochs=2']
     line = command('tools/dist_train.sh', CONFIG, 2, '--work-dir', work_dir, *flags, options=options)
     number = len(list(work_dir.parent.glob(f'{work_dir.name}-*.log')))
     return start(line, work_dir.parent / f'{work_dir.name}-{number}.log', **environment)

@@ -77,7 +77,7 @@ def test_both_ranks_stop_at_the_same_step_with_the_same_words(images, tmp_path):
 
 
 def test_a_raised_limit_lets_the_run_go_on(images, tmp_path):
-    options = {'train_cfg.max_epochs': 8, 'param_scheduler.1.T_max': 8}
+    options = {'train_cfg.max_epochs': 8}
     with pytest.raises(RunStopped, match='above the limit of 5 %'):
         train(tmp_path / 'strict', images, **options)
     log = train(tmp_path / 'lax', images, **options, **{'default_hooks.count_skipped.max_share': 0.5})
