@@ -31,6 +31,13 @@ def parse(default_scope: str, tests: bool = False) -> argparse.Namespace:
             metavar='CHECKPOINT',
             help='go on from a checkpoint; without one, from the latest in the work dir',
         )
+        parser.add_argument(
+            '--tracker',
+            action='append',
+            default=[],
+            choices=['tensorboard', 'wandb', 'mlflow'],
+            help='write scalars there, too; may be given several times',
+        )
         parser.add_argument('--amp', action='store_true', help='automatic mixed precision; bf16 where there is no GPU')
         parser.add_argument(
             '--auto-scale-lr',

@@ -27,6 +27,7 @@ def main(args: argparse.Namespace) -> None:
                 resume=args.resume,
                 amp=args.amp,
                 auto_scale_lr=args.auto_scale_lr,
+                trackers=args.tracker,
             )
 
 

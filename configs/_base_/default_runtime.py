@@ -27,7 +27,7 @@ env_cfg = dict(
 randomness = dict(seed=0)
 
 log_processor = dict(window_size=10)
-# with dict(type='TensorboardVisBackend') behind it, for TensorBoard, too
+# the tools' --tracker adds TensorBoard, Weights & Biases or MLflow
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 

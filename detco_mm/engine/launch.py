@@ -51,6 +51,7 @@ def train(
     resume: str | None = None,
     amp: bool = False,
     auto_scale_lr: bool = False,
+    trackers: Sequence[str] = (),
 ) -> None:
     """Train what a config says.
 
@@ -62,6 +63,7 @@ def train(
         resume: None, 'auto' or the path of a checkpoint.
         amp: train in mixed precision.
         auto_scale_lr: scale the learning rate with the batch.
+        trackers: 'tensorboard', 'wandb' or 'mlflow', beside what the config says.
 
     Raises:
         FileNotFoundError, ValueError: for what a user can fix, before the first step.
@@ -70,7 +72,7 @@ def train(
     if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) and newest_intact_checkpoint(cfg.work_dir):
         # torchrun starts all ranks again after one has failed: from where they were, not from where they began
         resume = 'auto'
-    apply_command_line(cfg, options, resume=resume, amp=amp, auto_scale_lr=auto_scale_lr)
+    apply_command_line(cfg, options, resume=resume, amp=amp, auto_scale_lr=auto_scale_lr, trackers=trackers)
     init_default_scope(cfg.get('default_scope', scope))
     if backbone:
         use_backbone(cfg, backbone)

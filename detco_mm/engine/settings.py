@@ -1,7 +1,8 @@
 """What the command line asks for, written into a run's config."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,13 @@ from detco_mm.checkpoints.finding import newest_intact_checkpoint
 from detco_mm.checkpoints.sealing import find_corruption
 from detco_mm.weights import export_backbone, is_exported, read_backbone, verify_backbone
 
+#: Package and MMEngine's backend by the name that ``--tracker`` takes.
+TRACKERS = {
+    'tensorboard': ('tensorboard', 'TensorboardVisBackend'),
+    'wandb': ('wandb', 'WandbVisBackend'),
+    'mlflow': ('mlflow', 'MLflowVisBackend'),
+}
+
 
 def apply_command_line(
     cfg: Config,
@@ -21,6 +29,7 @@ def apply_command_line(
     resume: str | Path | None = None,
     amp: bool = False,
     auto_scale_lr: bool = False,
+    trackers: Sequence[str] = (),
 ) -> None:
     """Turn the command line into settings, in place.
 
@@ -32,6 +41,7 @@ def apply_command_line(
             dir has none yet, 'auto' starts as the config says, from its ``load_from`` if it has one.
         amp: train in mixed precision; a config that does so already keeps its own.
         auto_scale_lr: scale the learning rate with the batch.
+        trackers: of TRACKERS, to which scalars are written beside what the config says.
 
     Raises:
         FileNotFoundError: if the checkpoint to resume, or to load from, is not there.
@@ -39,6 +49,7 @@ def apply_command_line(
     """
     cfg.merge_from_dict(spelled_out(options or {}, cfg))
     _write_checkpoints_safely(cfg)
+    _add_trackers(cfg, trackers)
     if not torch.cuda.is_available():
         _replace_sync_bn(cfg)
     if amp and cfg.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
@@ -89,6 +100,28 @@ def spelled_out(options: Mapping[str, Any], cfg: Config) -> dict[str, Any]:
         name, node = f'{name}.dataset', node['dataset']
     short = {'data.root': f'{name}.data_root', 'data.ann_file': f'{name}.ann_file'}
     return {short.get(key, key): value for key, value in given.items() if short.get(key) not in options}
+
+
+def _add_trackers(cfg: Config, names: Sequence[str]) -> None:
+    """Write scalars where a user looks at them, too.
+
+    Raises:
+        ValueError: for an unknown name.
+        ModuleNotFoundError: if the package that it needs is not installed.
+    """
+    if not names:
+        return
+    visualizer = cfg.setdefault('visualizer', ConfigDict(type='Visualizer'))
+    backends = list(visualizer.get('vis_backends') or [dict(type='LocalVisBackend')])
+    for name in names:
+        if name not in TRACKERS:
+            raise ValueError(f'--tracker {name}: choose from {", ".join(TRACKERS)}')
+        package, kind = TRACKERS[name]
+        if find_spec(package) is None:
+            raise ModuleNotFoundError(f'--tracker {name} needs {package}: pip install {package}')
+        if kind not in [backend['type'] for backend in backends]:
+            backends.append(dict(type=kind))
+    visualizer.vis_backends = backends
 
 
 def _write_checkpoints_safely(cfg: Config) -> None:
