@@ -38,6 +38,8 @@ class SafeCheckpoint(CheckpointHook):
         RunStopped: from training, on every rank, if a checkpoint could not be written and that is to stop the run.
     """
 
+    file_backend: Any  # whatever storage `out_dir` names
+
     def __init__(self, *args, if_not_written: str = 'stop', **kwargs) -> None:
         if if_not_written not in ('stop', 'go_on'):
             raise ValueError(f"if_not_written={if_not_written!r}: it is 'stop' or 'go_on'")
@@ -52,8 +54,7 @@ class SafeCheckpoint(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Write where and how it is asked for; remove what a run that was killed left half written."""
         super().before_train(runner)
-        backend: Any = self.file_backend
-        if type(backend) is LocalBackend:
+        if type(self.file_backend) is LocalBackend:
             self.backend_args, self.file_backend = SEALED, SealedBackend()
             if is_main_process():
                 remove_parts(self.out_dir)
