@@ -5,4 +5,3 @@ _base_ = [
     '_base_/schedules/sgd_200e.py',
     '_base_/default_runtime.py',
 ]
-work_dir = 'work_dirs/{{ fileBasenameNoExtension }}'

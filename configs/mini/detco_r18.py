@@ -5,7 +5,8 @@ _base_ = [
     '../_base_/schedules/sgd_200e.py',
     '../_base_/default_runtime.py',
 ]
-work_dir = 'work_dirs/{{ fileBasenameNoExtension }}'
+
+data = dict(root='data/embedded/unlabelled', ann_file='')
 
 model = dict(
     # Below the number of images: a longer queue would hold each image twice, once as a false negative.
@@ -29,7 +30,7 @@ train_pipeline = [
 train_dataloader = dict(
     num_workers=1,
     pin_memory=False,
-    dataset=dict(data_root='data/embedded/unlabelled', pipeline=train_pipeline),
+    dataset=dict(pipeline=train_pipeline),
 )
 
 optim_wrapper = dict(
