@@ -1,4 +1,5 @@
 # The paper's recipe over 800 epochs.
 _base_ = 'detco_r50_8xb32.py'
+work_dir = 'work_dirs/{{ fileBasenameNoExtension }}'
 
 train_cfg = dict(max_epochs=800)

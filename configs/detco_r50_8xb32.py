@@ -5,3 +5,4 @@ _base_ = [
     '_base_/schedules/sgd_200e.py',
     '_base_/default_runtime.py',
 ]
+work_dir = 'work_dirs/{{ fileBasenameNoExtension }}'

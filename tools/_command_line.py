@@ -1,4 +1,4 @@
-"""The command line of the training tools and det_test.py; it needs nothing of the stack, so that --help is quick."""
+"""The command line of the tools that train and test; it needs nothing of the stack, so that --help is quick."""
 
 import argparse
 import os
@@ -20,8 +20,8 @@ def parse(default_scope: str, tests: bool = False) -> argparse.Namespace:
     if tests:
         parser.add_argument('checkpoints', nargs='+', help='checkpoints of the model')
         parser.add_argument('--out', help='JSON file for the metrics of a single checkpoint')
-    elif default_scope != 'mmselfsup':
-        parser.add_argument('backbone', nargs='?', help='checkpoint whose backbone to start from')
+    else:
+        parser.add_argument('backbone', nargs='?', help='of a downstream model: weights to start from')
     parser.add_argument('--work-dir', help='where logs and checkpoints go; work_dirs/<name of the config> by default')
     if not tests:
         parser.add_argument(
@@ -30,6 +30,13 @@ def parse(default_scope: str, tests: bool = False) -> argparse.Namespace:
             const='auto',
             metavar='CHECKPOINT',
             help='go on from a checkpoint; without one, from the latest in the work dir',
+        )
+        parser.add_argument(
+            '--tracker',
+            action='append',
+            default=[],
+            choices=['tensorboard', 'wandb', 'mlflow'],
+            help='write scalars there, too; may be given several times',
         )
         parser.add_argument('--amp', action='store_true', help='automatic mixed precision; bf16 where there is no GPU')
         parser.add_argument(

@@ -17,7 +17,6 @@ from typing import Any
 import _stack  # noqa: F401
 from mmengine.config import Config
 
-from detco_mm.engine.mistakes import one_line_errors
 from detco_mm.experiments.ablation import Method, Study, Task, collect, plan
 from detco_mm.experiments.outcome import write_outcome
 from detco_mm.experiments.steps import moved, run_chain
@@ -113,7 +112,7 @@ if __name__ == '__main__':
         'configs': ', '.join(path for path in [*METHODS.values(), FINETUNE] if path),
         'commit': commit(),
     }
-    with one_line_errors():
+    try:
         files = write_outcome(
             collect(chosen, work),
             Path(args.out or work),
@@ -122,4 +121,6 @@ if __name__ == '__main__':
             [CLAIM],
             facts,
         )
+    except ValueError as error:
+        sys.exit(f'{type(error).__name__}: {error}')
     print(files[1].read_text() + '\n' + '\n'.join(map(str, files)))

@@ -52,7 +52,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def epochs(count: int) -> dict[str, Any]:
-    """Return the setting that shortens or lengthens the pre-training."""
+    """Return the settings that shorten or lengthen the pre-training with its schedule."""
     return {'train_cfg.max_epochs': count}
 
 

@@ -1,10 +1,6 @@
-"""Evaluate a detector, or a model of another OpenMMLab package, on the test data of its config.
+"""Evaluate a detector; the same as tools/test.py.
 
-    python tools/det_test.py CONFIG CHECKPOINT [CHECKPOINT ...] [--work-dir DIR] [--cfg-options KEY=VALUE ...]
-
-The table of all is printed and in DIR/metrics.md, the metrics of each in DIR/metrics/SETTINGS/NAME.json or, of a single
-one, in --out FILE. Of several checkpoints, those that were evaluated before with the same settings are not again.
-COCO's configs name val2017 as their test data, those of the embedded set a split that nothing else looks at.
+python tools/det_test.py CONFIG CHECKPOINT [CHECKPOINT ...] [--work-dir DIR] [--cfg-options KEY=VALUE ...]
 """
 
 from _command_line import parse

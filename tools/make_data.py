@@ -7,7 +7,6 @@ import time
 import _stack  # noqa: F401
 
 from detco_mm.datasets import SceneSpec, make_embedded
-from detco_mm.engine.mistakes import one_line_errors
 
 
 def main() -> None:
@@ -30,9 +29,11 @@ def main() -> None:
     def report(split: str, done: int, count: int) -> None:
         print(f'{split}: {done}/{count} images, {time.monotonic() - start:.0f} s', flush=True)
 
-    with one_line_errors():
+    try:
         options['spec'] = SceneSpec(**{name: tuple(options.pop(name)) for name in ('objects', 'clutter', 'diameter')})
         made = make_embedded(options.pop('root'), report=report, **options)
+    except ValueError as error:
+        parser.error(str(error))
     print('made' if made else 'already there, with the same parameters')
 
 

@@ -1,6 +1,8 @@
-"""Pre-train DetCo, or anything else that MMSelfSup's Runner trains.
+"""Pre-train DetCo, or train any other config of OpenMMLab's packages.
 
     python tools/train.py CONFIG [--work-dir DIR] [--resume [CHECKPOINT]] [--amp] [--cfg-options KEY=VALUE ...]
+
+Detectors, segmenters and classifiers take a BACKBONE behind their config, as in tools/det_train.py.
 
 On several GPUs use tools/dist_train.sh, on a Slurm cluster tools/slurm_train.sh.
 """

@@ -1,4 +1,6 @@
 default_scope = 'mmselfsup'
+# repairs of the stack, before a Runner is built: launchers without a GPU need them
+custom_imports = dict(imports=['detco_mm'])
 
 # By name, so that each can be set alone, as default_hooks.watchdog.timeout=1800, or be left out with None.
 default_hooks = dict(
@@ -24,7 +26,8 @@ env_cfg = dict(
 )
 randomness = dict(seed=0)
 
-log_processor = dict(window_size=10, custom_cfg=[dict(data_src='', method='mean', window_size='global')])
+log_processor = dict(window_size=10)
+# the tools' --tracker adds TensorBoard, Weights & Biases or MLflow
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 

@@ -1,5 +1,6 @@
 # MoCo v2: the last stage alone, global views alone.
 _base_ = '../detco_r50_8xb32.py'
+work_dir = 'work_dirs/{{ fileBasenameNoExtension }}'
 
 model = dict(head=dict(pairs=('g2g',), stage_weights=dict(res2=0, res3=0, res4=0)))
 

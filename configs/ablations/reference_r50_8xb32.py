@@ -3,6 +3,7 @@
 # Its checkpoints load into this model (detco_mm.weights.from_reference). One thing is kept as published: offsets and
 # order of the patches are drawn for each image, where it draws them once for all images of a batch.
 _base_ = '../detco_r50_8xb32.py'
+work_dir = 'work_dirs/{{ fileBasenameNoExtension }}'
 
 model = dict(neck=dict(local_projection='joint'))
 

@@ -5,8 +5,7 @@ _base_ = [
     '../_base_/schedules/sgd_200e.py',
     '../_base_/default_runtime.py',
 ]
-
-data = dict(root='data/embedded/unlabelled', ann_file='')
+work_dir = 'work_dirs/{{ fileBasenameNoExtension }}'
 
 model = dict(
     # Below the number of images: a longer queue would hold each image twice, once as a false negative.
@@ -30,7 +29,7 @@ train_pipeline = [
 train_dataloader = dict(
     num_workers=1,
     pin_memory=False,
-    dataset=dict(pipeline=train_pipeline),
+    dataset=dict(data_root='data/embedded/unlabelled', pipeline=train_pipeline),
 )
 
 optim_wrapper = dict(

@@ -27,7 +27,8 @@ param_scheduler = [
 ]
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4))
 
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=10000, max_keep_ckpts=2))
+default_hooks = dict(
+    logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=10000, max_keep_ckpts=2))
 log_processor = dict(by_epoch=False)
 # TEST.PRECISE_BN: statistics are taken anew before each evaluation.
 custom_hooks = [dict(type='detco_mm.PreciseBN', interval=10000)]

@@ -90,6 +90,25 @@ def start_gloo_without_gpu() -> bool:
     return _replace(dist_utils, '_init_dist_slurm', make_slurm) or starts
 
 
+def leave_out_hooks_by_none() -> bool:
+    """Let ``default_hooks.NAME=None`` leave out a hook of any name.
+
+    Symptom: a bare ``AssertionError`` where a config sets a default hook to None that is not one of MMEngine's six.
+    Link: https://github.com/open-mmlab/mmengine/blob/v0.10.7/mmengine/runner/runner.py (register_default_hooks)
+    Condition: a default hook that is None, of a name that MMEngine does not know; all else is passed on as it is.
+    """
+    own = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+
+    def make(original: Callable) -> Callable:
+        def register_default_hooks(self: Runner, hooks: dict[str, Any] | None = None) -> None:
+            kept = {name: hook for name, hook in (hooks or {}).items() if hook is not None or name in own}
+            original(self, kept)
+
+        return register_default_hooks
+
+    return _replace(Runner, 'register_default_hooks', make)
+
+
 def wrap_models_without_gpu() -> bool:
     """Let DDP wrap a model on the CPU.
 
@@ -150,6 +169,7 @@ REPAIRS = (
     start_gloo_without_gpu,
     wrap_models_without_gpu,
     find_compiled_mmcv_on_python_3_14,
+    leave_out_hooks_by_none,
 )
 
 

@@ -1,7 +1,7 @@
 """What the command line asks for, written into a run's config."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,14 @@ from mmengine.registry import MODELS
 
 from detco_mm.checkpoints.finding import newest_intact_checkpoint
 from detco_mm.checkpoints.sealing import find_corruption
-from detco_mm.engine.checks import check_settings
 from detco_mm.weights import export_backbone, is_exported, read_backbone, verify_backbone
+
+#: Package and MMEngine's backend by the name that ``--tracker`` takes.
+TRACKERS = {
+    'tensorboard': ('tensorboard', 'TensorboardVisBackend'),
+    'wandb': ('wandb', 'WandbVisBackend'),
+    'mlflow': ('mlflow', 'MLflowVisBackend'),
+}
 
 
 def apply_command_line(
@@ -23,38 +29,33 @@ def apply_command_line(
     resume: str | Path | None = None,
     amp: bool = False,
     auto_scale_lr: bool = False,
+    trackers: Sequence[str] = (),
 ) -> None:
     """Turn the command line into settings, in place.
 
     Args:
         cfg: the run's config, as read from its file.
-        options: overrides, dotted name -> value. ``data.root`` leads the training data; where config or options name
-            ``train_dataloader.dataset.data_root``, that wins over it.
+        options: overrides, dotted name -> value, in which ``data.root`` and ``data.ann_file`` are short for those of
+            ``train_dataloader.dataset``.
         resume: None, 'auto' for the newest checkpoint of the work dir that is whole, or the path of one. Where the work
             dir has none yet, 'auto' starts as the config says, from its ``load_from`` if it has one.
         amp: train in mixed precision; a config that does so already keeps its own.
         auto_scale_lr: scale the learning rate with the batch.
+        trackers: of TRACKERS, to which scalars are written beside what the config says.
 
     Raises:
         FileNotFoundError: if the checkpoint to resume, or to load from, is not there.
-        ValueError: if a setting is no number that it can be, if the work dir cannot be one, if the config has no batch
-            size that its learning rate belongs to, or the checkpoint is damaged.
+        ValueError: if the config has no batch size that its learning rate belongs to, or the checkpoint is damaged.
     """
-    _merge(cfg, dict(options or {}))
-    _point_data(cfg)
-    _add_tensorboard(cfg)
-    _leave_out_hooks(cfg)
+    cfg.merge_from_dict(spelled_out(options or {}, cfg))
     _write_checkpoints_safely(cfg)
-    if not cfg.get('log_processor', {}).get('by_epoch', True) and 'logger' in cfg.get('default_hooks', {}):
-        # MMEngine's default logs every evaluation of a run that counts iterations at step 0.
-        cfg.default_hooks.logger.setdefault('log_metric_by_epoch', False)
+    _add_trackers(cfg, trackers)
     if not torch.cuda.is_available():
         _replace_sync_bn(cfg)
     if amp and cfg.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
         # MMEngine's AmpOptimWrapper exists on accelerators only.
         kind = 'AmpOptimWrapper' if torch.cuda.is_available() else 'detco_mm.BFloat16OptimWrapper'
         cfg.optim_wrapper.type = kind
-    _unfuse_scaled_sgd(cfg)
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
@@ -62,7 +63,6 @@ def apply_command_line(
                 'set it to the batch over all GPUs that the learning rate belongs to'
             )
         cfg.auto_scale_lr.enable = True
-    check_settings(cfg)
     newest = newest_intact_checkpoint(cfg.work_dir) if resume == 'auto' else None
     if newest is not None:
         cfg.update(resume=True, load_from=str(newest))
@@ -71,25 +71,6 @@ def apply_command_line(
         cfg.update(resume=True, load_from=str(resume))
     if cfg.get('load_from') and '://' not in cfg.load_from:
         _check_checkpoint(cfg.load_from)
-
-
-def _merge(cfg: Config, options: dict[str, Any]) -> None:
-    """Merge options; the schedule follows another length of the training, and loaders without workers keep none."""
-    lengths = {name: (cfg.get('train_cfg') or {}).get(name) for name in ('max_epochs', 'max_iters')}
-    cfg.merge_from_dict(options)
-    schedules = cfg.get('param_scheduler') or []
-    for at, schedule in enumerate(schedules if isinstance(schedules, list) else [schedules]):
-        length = 'max_epochs' if schedule.get('by_epoch', True) else 'max_iters'
-        if lengths[length] is None or cfg.train_cfg.get(length) == lengths[length]:
-            continue
-        for name in ('T_max', 'end'):  # by default they are the length
-            if schedule.get(name) == lengths[length] and f'param_scheduler.{at}.{name}' not in options:
-                del schedule[name]
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        loader = cfg.get(name) or {}
-        if loader.get('num_workers') == 0:
-            loader.pop('prefetch_factor', None)
-            loader.pop('persistent_workers', None)
 
 
 def _check_checkpoint(path: str) -> None:
@@ -102,45 +83,53 @@ def _check_checkpoint(path: str) -> None:
         )
 
 
-def _point_data(cfg: Config) -> None:
-    """Lead the training data to ``data.root`` and ``data.ann_file``, where users name their images."""
-    if 'root' in cfg.get('data', {}):
-        dataset = cfg.train_dataloader.dataset
-        dataset.setdefault('data_root', cfg.data.root)
-        dataset.setdefault('ann_file', cfg.data.get('ann_file', ''))
+def spelled_out(options: Mapping[str, Any], cfg: Config) -> dict[str, Any]:
+    """Write the short names of where the training images are as the settings that they stand for.
+
+    Args:
+        options: as given on the command line; a long name that is given as well wins.
+        cfg: the run's config. A ``data`` of its own, as configs for version 0.1 have it, counts as given, too.
+
+    Returns:
+        The options without ``data.root`` and ``data.ann_file``.
+    """
+    data = cfg.pop('data', {}) if 'train_dataloader' in cfg else {}
+    given = {**{f'data.{name}': value for name, value in data.items()}, **options}
+    name, node = 'train_dataloader.dataset', cfg.get('train_dataloader', {}).get('dataset', {})
+    while 'data_root' not in node and isinstance(node.get('dataset'), dict):  # RepeatDataset and its like
+        name, node = f'{name}.dataset', node['dataset']
+    short = {'data.root': f'{name}.data_root', 'data.ann_file': f'{name}.ann_file'}
+    return {short.get(key, key): value for key, value in given.items() if short.get(key) not in options}
 
 
-def _add_tensorboard(cfg: Config) -> None:
-    """Write scalars for TensorBoard, too, where it is installed."""
-    backends = cfg.get('visualizer', {}).get('vis_backends')
-    if backends is not None and find_spec('tensorboard') and 'Tensorboard' not in str(backends):
-        cfg.visualizer.vis_backends = [*backends, dict(type='TensorboardVisBackend')]
+def _add_trackers(cfg: Config, names: Sequence[str]) -> None:
+    """Write scalars where a user looks at them, too.
 
-
-def _leave_out_hooks(cfg: Config) -> None:
-    """Let ``default_hooks.NAME=None`` leave any hook out; MMEngine asserts that it is one of its own six."""
-    hooks = cfg.get('default_hooks', {})
-    own = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-    for name in [name for name, hook in hooks.items() if hook is None and name not in own]:
-        del hooks[name]
+    Raises:
+        ValueError: for an unknown name.
+        ModuleNotFoundError: if the package that it needs is not installed.
+    """
+    if not names:
+        return
+    visualizer = cfg.setdefault('visualizer', ConfigDict(type='Visualizer'))
+    backends = list(visualizer.get('vis_backends') or [dict(type='LocalVisBackend')])
+    for name in names:
+        if name not in TRACKERS:
+            raise ValueError(f'--tracker {name}: choose from {", ".join(TRACKERS)}')
+        package, kind = TRACKERS[name]
+        if find_spec(package) is None:
+            raise ModuleNotFoundError(f'--tracker {name} needs {package}: pip install {package}')
+        if kind not in [backend['type'] for backend in backends]:
+            backends.append(dict(type=kind))
+    visualizer.vis_backends = backends
 
 
 def _write_checkpoints_safely(cfg: Config) -> None:
     """Let SafeCheckpoint take the place of MMEngine's CheckpointHook, whose checkpoints PyTorch does not load again."""
-    checkpoint = cfg.get('default_hooks', {}).get('checkpoint')
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    checkpoint = hooks.setdefault('checkpoint', ConfigDict(type='CheckpointHook'))
     if checkpoint is not None and checkpoint.get('type', 'CheckpointHook') == 'CheckpointHook':
         checkpoint.type = 'detco_mm.SafeCheckpoint'
-
-
-def _unfuse_scaled_sgd(cfg: Config) -> None:
-    """Take fused SGD out of fp16 training.
-
-    Loss scaling begins with a step that overflows and is skipped, but PyTorch 2.14's fused SGD leaves the momentum of a
-    skipped first step as memory that nobody wrote, and goes on from there.
-    """
-    wrapper = cfg.get('optim_wrapper', {})
-    if wrapper.get('type') == 'AmpOptimWrapper' and wrapper.optimizer.type == 'SGD':
-        wrapper.optimizer.fused = False
 
 
 def _replace_sync_bn(cfg: Config) -> None:

@@ -42,7 +42,8 @@ def run(tmp_path_factory):
         'default_hooks.checkpoint.max_keep_ckpts=2',
         'default_hooks.logger.interval=1',
     ]
-    ran('tools/det_train.py', CONFIG, '--work-dir', folder / 'run', *options, *training)
+    tracker = ['--tracker', 'tensorboard']
+    ran('tools/det_train.py', CONFIG, '--work-dir', folder / 'run', *tracker, *options, *training)
     return folder / 'run', options
 
 

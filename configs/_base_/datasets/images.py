@@ -1,6 +1,5 @@
-# Any folder of images, with or without a list of them: data.root is the folder, data.ann_file the list. A dataset that
-# names its own data_root or ann_file keeps them.
-data = dict(root='data/imagenet/train', ann_file='')
+# Any folder of images, with or without a list of them. On the command line of the tools data.root and data.ann_file are
+# short for the data set's own settings.
 
 # DetCo, figure 2b: two global views as MoCo v2's, two local views as PIRL's jigsaw.
 train_pipeline = [
@@ -20,6 +19,8 @@ train_dataloader = dict(
     sampler=dict(type='detco_mm.ResumableSampler', shuffle=True),
     dataset=dict(
         type='detco_mm.ImageFolder',
+        data_root='data/imagenet/train',
+        ann_file='',
         pipeline=train_pipeline,
     ),
 )

@@ -4,7 +4,7 @@ optim_wrapper = dict(
     # fused: decay, momentum and step of a weight in one pass over memory
     optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4, fused=True),
 )
-# Without T_max and end it ends with the last epoch, however many there are.
+# without an end of its own the schedule ends with the training
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(type='detco_mm.ResumableTrainLoop', max_epochs=200)
 # tools/train.py --auto-scale-lr: lr grows with the batch over all GPUs

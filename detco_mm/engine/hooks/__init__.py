@@ -2,6 +2,7 @@
 
 from .count_skipped import CountSkipped
 from .match_layout import MatchLayout
+from .overview import Overview
 from .precise_bn import PreciseBN
 from .run_checks import RunChecks
 from .safe_checkpoint import SafeCheckpoint
@@ -13,6 +14,7 @@ from .watchdog import Watchdog
 __all__ = [
     'CountSkipped',
     'MatchLayout',
+    'Overview',
     'PreciseBN',
     'RunChecks',
     'SafeCheckpoint',

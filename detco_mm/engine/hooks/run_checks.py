@@ -1,9 +1,11 @@
 """RunChecks: what can be known to go wrong before the first step."""
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from detco_mm.engine.hooks.stop_on_non_finite import StopOnNonFinite
 from detco_mm.registry import HOOKS
 
 
@@ -12,11 +14,13 @@ class RunChecks(Hook):
     """Compare queue, batch and data set before training starts; a model without DetCo's queue is left alone.
 
     Raises:
-        ValueError: from ``before_train``, if the keys of one optimizer step do not fit the queue.
+        ValueError: from ``before_train``, if the keys of one optimizer step do not fit the queue, or if fused SGD would
+            go on from an overflow of fp16.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Refuse a queue shorter than a step's keys; warn of one longer than the data set, and of inexact resuming."""
+        self._check_fused_sgd(runner)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not hasattr(getattr(model, 'queue', None), 'check_batch'):
             return
@@ -34,4 +38,22 @@ class RunChecks(Hook):
                 f'an epoch of {len(loader)} micro-batches ends within an optimizer step of {accumulated}: a checkpoint '
                 'of its end lacks the gradients so far, and a resumed run differs from one that was left alone; choose '
                 'a batch size or optim_wrapper.accumulative_counts that divides'
+            )
+
+    @staticmethod
+    def _check_fused_sgd(runner: Runner) -> None:
+        """Refuse fused SGD under loss scaling where nobody keeps an overflow from it.
+
+        Loss scaling begins with steps that overflow and are skipped. PyTorch 2.14's fused SGD leaves the momentum of a
+        skipped first step as memory that nobody wrote, and goes on from there. StopOnNonFinite takes the gradients away
+        before that.
+        """
+        optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
+        fused = isinstance(optimizer, torch.optim.SGD) and any(group.get('fused') for group in optimizer.param_groups)
+        scaled = hasattr(runner.optim_wrapper, 'loss_scaler')
+        if fused and scaled and not any(isinstance(hook, StopOnNonFinite) for hook in runner.hooks):
+            raise ValueError(
+                'fused SGD with loss scaling, without the hook detco_mm.StopOnNonFinite: a first step that overflows '
+                'would leave momentum undefined; keep default_hooks.stop_on_non_finite, or set '
+                'optim_wrapper.optimizer.fused=False'
             )
