@@ -61,6 +61,15 @@ class ImageFolder(BaseDataset):
         """The SkipCounts of the pipeline's step that decodes; None if it has no such step."""
         return next((step.skips for step in self.pipeline.transforms if hasattr(step, 'skips')), None)
 
+    def full_init(self) -> None:
+        """List the images, and let the pipeline look at a sample of them before the first step."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        for step in self.pipeline.transforms:
+            if hasattr(step, 'settle'):
+                step.settle(_Paths(self))
+
     def load_data_list(self) -> list[dict]:
         """Return one ``dict(img_path=...)`` for each image."""
         folder = self.data_prefix['img_path']
@@ -152,3 +161,16 @@ def _files_below(folder: str, above: frozenset = frozenset()) -> Iterator[str]:
                 yield from _files_below(entry.path, above | {place})
             elif not entry.name.startswith('.') and entry.is_file():
                 yield entry.path
+
+
+class _Paths(Sequence):
+    """The paths of a data set, each looked up when it is asked for: a run's list may be millions."""
+
+    def __init__(self, dataset: BaseDataset) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._dataset.get_data_info(int(index))['img_path']

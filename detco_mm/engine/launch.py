@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.checkpoints.finding import newest_intact_checkpoint
 from detco_mm.checkpoints.reading import safe_loading
+from detco_mm.engine.pixels import settle_pixels
 from detco_mm.engine.quiet_runner import QuietRunner
 from detco_mm.engine.settings import apply_command_line, use_backbone
 from detco_mm.visualization.report import evaluation_table, text_table
@@ -74,6 +75,7 @@ def train(
         resume = 'auto'
     apply_command_line(cfg, options, resume=resume, amp=amp, auto_scale_lr=auto_scale_lr, trackers=trackers)
     init_default_scope(cfg.get('default_scope', scope))
+    settle_pixels(cfg, backbone)
     if backbone:
         use_backbone(cfg, backbone)
     build_runner(cfg).train()
@@ -113,6 +115,7 @@ def test(
             'or a classifier; tools/eval_frozen.py and tools/eval_knn.py judge a pre-training'
         )
     init_default_scope(cfg.get('default_scope', scope))
+    settle_pixels(cfg)
     runner = build_runner(cfg)
     settings = json.dumps([cfg[key] for key in ('model', 'test_dataloader', 'test_evaluator')], default=str)
     folder = Path(runner.work_dir, 'metrics', hashlib.sha256(settings.encode()).hexdigest()[:8])

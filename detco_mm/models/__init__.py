@@ -1,5 +1,6 @@
 """The algorithm and its parts."""
 
+from .det_preprocessor import det_preprocessor
 from .detco import DetCo
 from .head import PAIRS, DetCoHead
 from .info_nce import info_nce
@@ -20,5 +21,6 @@ __all__ = [
     'KeyQueue',
     'MomentumEncoder',
     'ResLayerExtraNorm',
+    'det_preprocessor',
     'info_nce',
 ]

@@ -2,7 +2,8 @@
 
 from detco_mm.transforms.batch_colour import BatchColour
 from detco_mm.transforms.jigsaw import JigsawPatches
+from detco_mm.transforms.loading import LoadImage
 from detco_mm.transforms.packing import PackDetCoInputs
 from detco_mm.transforms.views import DetCoViews
 
-__all__ = ['BatchColour', 'DetCoViews', 'JigsawPatches', 'PackDetCoInputs']
+__all__ = ['BatchColour', 'DetCoViews', 'JigsawPatches', 'LoadImage', 'PackDetCoInputs']

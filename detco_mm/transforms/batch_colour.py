@@ -46,7 +46,9 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
 
 
 def luminance(images: Tensor) -> Tensor:
-    """Return ITU-R 601-2 luma, (N, P, 1, H, W)."""
+    """Return ITU-R 601-2 luma, (N, P, 1, H, W); of channels that are no colours, their mean."""
+    if images.shape[-3] != 3:
+        return images.mean(-3, keepdim=True)
     red, green, blue = images.split(1, dim=-3)
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
@@ -99,23 +101,29 @@ class BatchColour:
         """Change views.
 
         Args:
-            views: (N, 3, H, W) or, as patches, (N, P, 3, H, W) floats on the scale 0..255, which are written to.
+            views: (N, 3, H, W) or, as patches, (N, P, 3, H, W) floats on the scale 0..255, which are written to. With
+                another number of channels, hue, saturation and grey are left out.
 
         Returns:
             The same tensor.
         """
         images = views if views.ndim == 5 else views[:, None]
-        count = len(images)
+        count, coloured = len(images), images.shape[-3] == 3
         # Drawn on the CPU, so that no device has to be waited for to know which images a step takes.
         if self._jitter is not None:
             changed = torch.rand(count) < self._jitter.prob
-            ranges = [(_ADJUST[name], low, high) for name, (low, high) in self._jitter.ranges.items() if low < high]
+            ranges = [
+                (_ADJUST[name], low, high)
+                for name, (low, high) in self._jitter.ranges.items()
+                if low < high and (coloured or name not in ('saturation', 'hue'))
+            ]
             order = torch.rand(count, len(ranges)).argsort(1)
             amounts = [torch.empty(count).uniform_(low, high) for _, low, high in ranges]
             for place in range(len(ranges)):
                 for index, (adjust, _, _) in enumerate(ranges):
                     _apply(images, changed & (order[:, place] == index), adjust, amounts[index])
-        _apply(images, torch.rand(count) < self._grey_prob, adjust_saturation, torch.zeros(count))
+        if coloured:
+            _apply(images, torch.rand(count) < self._grey_prob, adjust_saturation, torch.zeros(count))
         if self._blur is not None:
             low, high = self._blur.sigma
             sigma = torch.empty(count).uniform_(low, high)

@@ -41,7 +41,7 @@ def random_box(
 
 
 def resized_crop(image: np.ndarray, box: tuple[int, int, int, int], size: int) -> np.ndarray:
-    """Cut ``box`` out of an (H, W, 3) image and resize it to (size, size, 3).
+    """Cut ``box`` out of an (H, W, C) image and resize it to (size, size, C).
 
     PyTorch's antialiased resize of uint8 is a port of Pillow's, which torchvision calls: they differ by 1 at most.
     OpenCV has none: its INTER_LINEAR leaves pixels out when it shrinks, its INTER_AREA is a quarter as fast.

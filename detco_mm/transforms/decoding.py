@@ -1,4 +1,4 @@
-"""Bytes of any image file -> 8-bit RGB pixels, or one clear reason why not.
+"""Bytes of an image file -> 8-bit RGB pixels, or one clear reason why not; pixels of other kinds are for rasters.py.
 
 OpenCV decodes twice as fast as Pillow, and torchvision colour JPEGs still faster, but they fill the missing part of a
 truncated file with grey, in silence, and misread some rarer colour models. So Pillow reads the header, which is cheap,
@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from detco_mm.transforms.tiff import MAGIC, TiffHeader, read_tiff_header
+
 #: OpenCV's flags by the factor that they divide both sides by; a JPEG is then decoded faster, not merely shrunk.
 _FLAGS = {
     1: cv2.IMREAD_COLOR,
@@ -31,8 +33,17 @@ MAX_SCANS = 500
 _FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM', 'JPEG2000')
 #: Colour models that OpenCV reads as the same colours that Pillow does.
 _OPENCV_MODES = {'1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'RGBX'}
+_TILES = ': cut it with tools/make_tiles.py, which cuts its labels as well'
 #: Why a file is skipped, in a few words to count by.
-REASONS = ('not readable', 'empty', 'no known image format', 'too many pixels', 'truncated or damaged')
+REASONS = (
+    'not readable',
+    'empty',
+    'no known image format',
+    'too many pixels',
+    'truncated or damaged',
+    'a codec is missing',
+    'other pixels than stated',
+)
 
 
 class UndecodableImage(Exception):  # noqa: N818 - an ordinary outcome for a file, not a fault of the program
@@ -48,7 +59,7 @@ class UndecodableImage(Exception):  # noqa: N818 - an ordinary outcome for a fil
         self.reason = reason
 
 
-def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image | TiffHeader:
     """Open an image without decoding it.
 
     Args:
@@ -56,7 +67,7 @@ def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         max_pixels: What an image may have; beyond :data:`MAX_PIXELS` Pillow refuses in any case.
 
     Returns:
-        Pillow's image, not yet decoded.
+        Pillow's image, not yet decoded; of a TIFF that Pillow does not know, its size.
 
     Raises:
         UndecodableImage: if the file is empty, of no format that Pillow knows, damaged at its start, or promises more
@@ -68,18 +79,36 @@ def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         with _no_warnings():
             header = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError as error:
-        raise UndecodableImage('too many pixels', f'it has more pixels than the limit of {max_pixels}') from error
+        raise UndecodableImage(
+            'too many pixels', f'it has more pixels than the limit of {max_pixels}{_TILES}'
+        ) from error
     except UnidentifiedImageError as error:
+        if data.startswith(MAGIC):
+            return _tiff_header(data, max_pixels)
         raise UndecodableImage(
             'no known image format', f'it is no image in a format read here: {", ".join(_FORMATS)}'
         ) from error
     except Exception as error:  # whatever a damaged header makes Pillow's readers run into
-        raise _damaged(error) from error
-    if header.width * header.height > max_pixels:
-        size = f'{header.width}x{header.height}'
-        raise UndecodableImage('too many pixels', f'it has {size} pixels, above the limit of {max_pixels} in all')
+        raise damaged(error) from error
+    _check_size(header.width, header.height, max_pixels)
     if header.format in ('JPEG', 'MPO') and _has_too_many_scans(data):
         raise UndecodableImage('truncated or damaged', f'it has more than {MAX_SCANS} scans')
+    return header
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise UndecodableImage(
+            'too many pixels', f'it has {width}x{height} pixels, above the limit of {max_pixels} in all{_TILES}'
+        )
+
+
+def _tiff_header(data: bytes, max_pixels: int) -> TiffHeader:
+    try:
+        header = read_tiff_header(data)
+    except Exception as error:  # as above
+        raise damaged(error) from error
+    _check_size(header.width, header.height, max_pixels)
     return header
 
 
@@ -95,12 +124,12 @@ def decode(data: bytes, header: Image.Image, reduce: int = 1) -> np.ndarray:
         reduce: 1, 2, 4 or 8: divide both sides by this while decoding.
 
     Returns:
-        (H, W, 3) uint8, RGB. Alpha is dropped and 16 bits are cut to the upper 8.
+        (H, W, 3) uint8, RGB. Alpha is dropped. Only for files that :func:`detco_mm.transforms.rasters.is_plain` names.
 
     Raises:
         UndecodableImage: if the file is truncated or damaged.
     """
-    if header.mode in _OPENCV_MODES and _is_whole(data, header.format):
+    if header.mode in _OPENCV_MODES and is_whole(data, header.format):
         if (header.format, header.mode, reduce) == ('JPEG', 'RGB', 1) and (image := _torchvisions(data)) is not None:
             return image
         try:
@@ -113,11 +142,9 @@ def decode(data: bytes, header: Image.Image, reduce: int = 1) -> np.ndarray:
         with _no_warnings():
             header.draft('RGB', (header.width // reduce, header.height // reduce))
             ImageOps.exif_transpose(header, in_place=True)
-            if header.mode[0] == 'I':
-                return _eight_bits(np.array(header), header.mode)
             rgb = np.array(header if header.mode == 'RGB' else header.convert('RGB'))
     except Exception as error:  # as above
-        raise _damaged(error) from error
+        raise damaged(error) from error
     if not rgb.size:
         raise UndecodableImage('truncated or damaged', 'it has no pixels')
     return rgb
@@ -135,14 +162,8 @@ def _torchvisions(data: bytes) -> np.ndarray | None:
         return None  # OpenCV and then Pillow have the last word
 
 
-def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
-    """Cut (H, W) whole numbers to the upper 8 of 16 bits; Pillow would clip them. Mode I may hold 8 bits as well."""
-    if mode != 'I' or values.max(initial=0) > 255:
-        values = values.clip(0, 65535) >> 8
-    return cv2.cvtColor(values.clip(0, 255).astype(np.uint8), cv2.COLOR_GRAY2RGB)
-
-
-def _damaged(error: Exception) -> UndecodableImage:
+def damaged(error: Exception) -> UndecodableImage:
+    """Say that a file is damaged, in the words of the library that ran into it."""
     details = str(error) or type(error).__name__
     return UndecodableImage('truncated or damaged', f'it is truncated or damaged ({details})')
 
@@ -155,7 +176,7 @@ def _no_warnings() -> Iterator[None]:
         yield
 
 
-def _is_whole(data: bytes, kind: str | None) -> bool:
+def is_whole(data: bytes, kind: str | None) -> bool:
     """Tell at a glance that a file ends as its format ends; where it does not, Pillow has the last word."""
     if kind == 'JPEG':
         return data.endswith(b'\xff\xd9')

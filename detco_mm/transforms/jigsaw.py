@@ -35,7 +35,7 @@ class JigsawPatches:
         self.indices = tuple(indices)
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Replace the chosen (H, W, 3) views by (P, patch_size, patch_size, 3) patches."""
+        """Replace the chosen (H, W, C) views by (P, patch_size, patch_size, C) patches."""
         views = list(results['views'])
         for index in self.indices:
             views[index] = self.cut(views[index])
@@ -46,10 +46,10 @@ class JigsawPatches:
         """Cut one view.
 
         Args:
-            view: (H, W, 3).
+            view: (H, W, C).
 
         Returns:
-            (P, patch_size, patch_size, 3), a copy, in random order.
+            (P, patch_size, patch_size, C), a copy, in random order.
 
         Raises:
             ValueError: if a cell is smaller than a patch.

@@ -14,7 +14,7 @@ class PackDetCoInputs:
     """Turn ``views`` into uint8 tensors, channels first, beside an MMSelfSup data sample that knows ``img_path``.
 
     The result is ``dict(inputs=[global query, global key, local query, local key], data_samples=...)``, with global
-    views (3, H, W) and local ones (P, 3, H, W). Both ``default_collate`` and ``pseudo_collate`` make batches of it; the
+    views (C, H, W) and local ones (P, C, H, W). Both ``default_collate`` and ``pseudo_collate`` make batches of it; the
     former sends four tensors through shared memory, the latter four for each image.
 
     Args:
@@ -36,7 +36,7 @@ class PackDetCoInputs:
 
 
 def channels_first(view: np.ndarray) -> np.ndarray:
-    """Copy (..., H, W, 3) into a contiguous (..., 3, H, W)."""
+    """Copy (..., H, W, C) into a contiguous (..., C, H, W)."""
     height, width, channels = view.shape[-3:]
     copy = np.empty((*view.shape[:-3], channels, height, width), view.dtype)
     # OpenCV's split is vectorised, NumPy's transposing copy is not.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-#: An 8-bit RGB image, (H, W, 3).
+#: An 8-bit RGB image, (H, W, 3); brightness, contrast, blur and flip take any number of channels.
 Image = np.ndarray
 
 
@@ -24,8 +24,9 @@ def adjust_brightness(image: Image, factor: float) -> Image:
 
 def adjust_contrast(image: Image, factor: float) -> Image:
     """Move all values away from the mean luminance of the image; 0 is an even grey, 1 the image itself."""
-    # Pillow rounds the mean to a whole grey value.
-    mean = int(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0] + 0.5)
+    # Pillow rounds the mean to a whole grey value. Channels that are no colours count alike.
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.shape[-1] == 3 else image.reshape(len(image), -1)
+    mean = int(cv2.mean(grey)[0] + 0.5)
     return cv2.addWeighted(image, factor, image, 0, mean * (1 - factor) + _TRUNCATE)
 
 

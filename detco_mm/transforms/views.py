@@ -1,6 +1,7 @@
 """DetCoViews: one decode, four views."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from mmengine.logging import print_log
 
 from detco_mm.registry import TRANSFORMS
 from detco_mm.transforms.crops import random_box, resized_crop, smallest_side
-from detco_mm.transforms.decoding import MAX_PIXELS, UndecodableImage, decode, read_header
+from detco_mm.transforms.decoding import MAX_PIXELS, UndecodableImage, read_header
+from detco_mm.transforms.measuring import settle
 from detco_mm.transforms.photometric import ColourJitter, GaussianBlur, check_probability, flip, to_grey
+from detco_mm.transforms.pixels import Pixels
 from detco_mm.transforms.skips import SkipCounts
 
 #: The values of MoCo v2's ``--aug-plus``.
@@ -23,11 +26,11 @@ BLUR = dict(sigma=(0.1, 2.0), prob=0.5)
 class DetCoViews:
     """Two global and two local views of one image, drawn independently of each other.
 
-    Reads ``img_path`` and adds ``views``: global query, global key, local query, local key, each (size, size, 3) uint8
-    RGB; and ``view_boxes``, where in the image each was cut: top, left, height, width as shares of its sides. The file
-    is read and decoded once; a large JPEG is decoded at half, quarter or eighth size where every crop would still be
-    shrunk from there. A file that cannot be decoded makes the item None, so that the data set takes another one; it is
-    logged with the reason and counted in :attr:`skips`.
+    Reads ``img_path`` and adds ``views``: global query, global key, local query, local key, each (size, size, C) uint8,
+    RGB for three channels; and ``view_boxes``, where in the image each was cut: top, left, height, width as shares of
+    its sides. The file is read and decoded once; a large JPEG is decoded at half, quarter or eighth size where every
+    crop would still be shrunk from there. A file that cannot be decoded makes the item None, so that the data set takes
+    another one; it is logged with the reason and counted in :attr:`skips`.
 
     Args:
         global_size: Side of the global views, in pixels.
@@ -45,6 +48,10 @@ class DetCoViews:
             crop, e.g. ``dict(num_ops=2, magnitude=9)``; None for none.
         max_pixels: Skip images that have more. Decoding takes up to 14 bytes a pixel, in each worker; the default is
             where Pillow refuses, and cannot be exceeded.
+        pixels: Arguments of :class:`detco_mm.transforms.pixels.Pixels`: the number of channels, which bands of the
+            files make them, and how values that are not 8-bit are stretched. Default: three channels, and a range that
+            the data set has measured. With C other than 3 there is no hue, saturation or grey: those steps are left
+            out, and contrast moves away from the mean of all channels.
 
     Raises:
         ValueError: if a size, a range or a probability is out of its bounds.
@@ -66,6 +73,7 @@ class DetCoViews:
         local_from_global: bool = False,
         rand_augment: dict | None = None,
         max_pixels: int = MAX_PIXELS,
+        pixels: dict | None = None,
     ) -> None:
         for name, size in (('global_size', global_size), ('local_size', local_size)):
             if size < 1:
@@ -79,6 +87,14 @@ class DetCoViews:
         global_crop = (int(global_size), (float(global_scale[0]), float(global_scale[1])))
         local_crop = (int(local_size), (float(local_scale[0]), float(local_scale[1])))
         self._crops = (global_crop, global_crop, *(() if local_from_global else (local_crop, local_crop)))
+        self.pixels = Pixels(**(pixels or {}))
+        if self.pixels.channels != 3:
+            if rand_augment is not None:
+                raise ValueError(
+                    f'rand_augment is for RGB, the images have {self.pixels.channels} channels: leave it out'
+                )
+            colour_jitter = colour_jitter and dict(colour_jitter, saturation=0, hue=0)
+            grey_prob = 0
         self._jitter = ColourJitter(**colour_jitter) if colour_jitter is not None else None
         self._blur = GaussianBlur(**blur) if blur is not None else None
         self.grey_prob = check_probability('grey_prob', grey_prob)
@@ -115,7 +131,11 @@ class DetCoViews:
         data = fileio.get(path)
         header = read_header(data, self.max_pixels)
         spare = min(smallest_side(header.height, header.width, scale, self.ratio) / size for size, scale in self._crops)
-        return decode(data, header, next(factor for factor in (8, 4, 2, 1) if factor <= max(spare, 1)))
+        return self.pixels.read(data, header, next(factor for factor in (8, 4, 2, 1) if factor <= max(spare, 1)))
+
+    def settle(self, paths: Sequence[str]) -> None:
+        """Measure the value range on a sample of the files, if one is needed and none is stated; once, before a run."""
+        self.pixels = settle(paths, self.pixels, max_pixels=self.max_pixels)
 
     def _augment(self, view: np.ndarray, is_global: bool) -> np.ndarray:
         if is_global and self._rand_augment is not None:
@@ -126,7 +146,9 @@ class DetCoViews:
             view = to_grey(view)
         if self._blur is not None:
             view = self._blur(view)
-        return flip(view) if np.random.random() < self.flip_prob else view
+        if np.random.random() < self.flip_prob:
+            view = flip(view)
+        return view if view.ndim == 3 else view[..., None]  # OpenCV drops the axis of a single channel
 
     def _skip(self, results: dict[str, Any], reason: str, details: str) -> None:
         self.skips.note_skipped(reason, results.get('sample_idx', -1))

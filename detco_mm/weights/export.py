@@ -75,7 +75,8 @@ def export_backbone(
 
     Returns:
         What was written: ``state_dict`` and ``meta`` (target, encoder, source file, its config's name, epoch and
-        iteration where known, version and commit of this package, SHA-256 of the weights).
+        iteration where known, the pixels it was trained on, version and commit of this package, SHA-256 of the
+        weights).
 
     Raises:
         FileNotFoundError: if there is no checkpoint.
@@ -87,7 +88,7 @@ def export_backbone(
     except ValueError as error:
         raise ValueError(f'"{checkpoint_path}": {error}') from None
     state_dict, source = renamed(backbone, to), _meta(checkpoint)
-    meta = {key: source[key] for key in ('epoch', 'iter', 'mmengine_version', 'time') if key in source}
+    meta = {key: source[key] for key in ('epoch', 'iter', 'mmengine_version', 'time', 'pixels') if key in source}
     if 'experiment_name' in source:
         # MMEngine appends when the run began.
         meta['config'] = re.sub(r'_\d{8}_\d{6}$', '', source['experiment_name'])

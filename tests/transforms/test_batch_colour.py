@@ -107,3 +107,13 @@ def test_a_bad_amount_is_refused_with_its_name():
     with pytest.raises(ValueError, match='grey_prob=2'):
         BatchColour(grey_prob=2)
     assert ColourJitter(hue=0).ranges['hue'] == (0, 0)
+
+
+@pytest.mark.parametrize('channels', [1, 4, 13])
+def test_channels_that_are_no_colours_change_in_brightness_contrast_and_sharpness_alone(channels):
+    step = BatchColour(colour_jitter=dict(prob=1.0), grey_prob=1.0, blur=dict(prob=0.0))
+    views = torch.rand(3, channels, 8, 8) * 200
+    changed = step(views.clone())
+    assert changed.shape == views.shape and not torch.equal(changed, views)
+    if channels > 1:
+        assert (changed.std(1) > 1).any()  # grey would make all channels equal

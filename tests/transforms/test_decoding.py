@@ -1,7 +1,6 @@
 """Pixels of any image file, the same whichever library decodes it."""
 
 import io
-import zlib
 
 import cv2
 import numpy as np
@@ -9,18 +8,13 @@ import pytest
 from PIL import Image
 
 from detco_mm.transforms import decoding
-from tests.bad_files import encoded, png
+from tests.bad_files import encoded
 from tests.transforms.photograph import GOOD, PHOTO
 
 
 def decoded(content):
     """Return the RGB pixels that the pipeline makes of a file."""
     return decoding.decode(content, decoding.read_header(content))
-
-
-def rows(values):
-    """Return the compressed rows of a 16-bit RGB PNG, which Pillow cannot write."""
-    return zlib.compress(b''.join(b'\0' + row.astype('>u2').tobytes() for row in values))
 
 
 @pytest.mark.parametrize('name', GOOD)
@@ -30,16 +24,6 @@ def test_an_image_of_any_kind_is_decoded_as_pillow_does(name):
     assert ours.shape == theirs.shape
     # The JPEG libraries of OpenCV and Pillow may round, and smooth chroma, differently.
     assert np.abs(ours - theirs).mean() < 1.5
-
-
-@pytest.mark.parametrize('colour', [True, False], ids=['rgb', 'grey'])
-def test_16_bits_are_cut_to_the_upper_eight(colour):
-    values = PHOTO.astype(np.uint16) * 257
-    content = encoded(Image.fromarray(values[..., 0]), 'PNG')
-    if colour:
-        content = png(values.shape[1], values.shape[0], rows(values), depth=16)
-    expected = PHOTO if colour else PHOTO[..., :1]
-    assert np.abs(decoded(content).astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize('progressive', [False, True])

@@ -135,6 +135,8 @@ def test_skips_are_counted_by_reason_with_a_few_examples(tmp_path):
         'no known image format': 1,
         'too many pixels': 2,
         'truncated or damaged': 0,
+        'a codec is missing': 0,
+        'other pixels than stated': 0,
     }
     assert step.skips.examples == [10, 11, 12, 13, 14]
 

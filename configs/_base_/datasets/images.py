@@ -1,5 +1,6 @@
 # Any folder of images, with or without a list of them. On the command line of the tools data.root and data.ann_file are
-# short for the data set's own settings.
+# short for the data set's own settings. Pixels that are not 8-bit RGB are described by data.channels, data.bands,
+# data.value_range, data.percentiles and data.nodata: docs/data.md.
 
 # DetCo, figure 2b: two global views as MoCo v2's, two local views as PIRL's jigsaw.
 train_pipeline = [

@@ -4,6 +4,7 @@ from .count_skipped import CountSkipped
 from .match_layout import MatchLayout
 from .overview import Overview
 from .precise_bn import PreciseBN
+from .record_pixels import RecordPixels
 from .run_checks import RunChecks
 from .safe_checkpoint import SafeCheckpoint
 from .stop_on_non_finite import StopOnNonFinite
@@ -16,6 +17,7 @@ __all__ = [
     'MatchLayout',
     'Overview',
     'PreciseBN',
+    'RecordPixels',
     'RunChecks',
     'SafeCheckpoint',
     'StopOnNonFinite',
