@@ -24,6 +24,7 @@ from pathlib import Path
 import _stack  # noqa: F401
 from mmengine.config import DictAction
 
+from detco_mm.engine.errors import said_in_one_line
 from detco_mm.experiments.ablation import Method, Study, Task, collect, course, plan
 from detco_mm.experiments.data_sets import DataSet
 from detco_mm.experiments.outcome import write_outcome
@@ -110,13 +111,11 @@ if __name__ == '__main__':
         'tested on': args.split if data_sets else 'the test set of the configs',
         'commit': commit(),
     }
-    try:
+    with said_in_one_line():
         steps = plan(study, work, ROOT)
         if not args.report_only:
             run_chain(steps, work, ROOT, fresh=args.fresh)
         found = collect(study, work)
         against = args.against or study.methods[0].name
         files = write_outcome(found, work, 'results', 'Ablation', (), facts, against, course(study, work))
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
     print(files[1].read_text() + '\n' + '\n'.join(map(str, files)))

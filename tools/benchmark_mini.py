@@ -17,6 +17,7 @@ from typing import Any
 import _stack  # noqa: F401
 from mmengine.config import Config
 
+from detco_mm.engine.errors import said_in_one_line
 from detco_mm.experiments.ablation import Method, Study, Task, collect, plan
 from detco_mm.experiments.outcome import write_outcome
 from detco_mm.experiments.steps import moved, run_chain
@@ -112,7 +113,7 @@ if __name__ == '__main__':
         'configs': ', '.join(path for path in [*METHODS.values(), FINETUNE] if path),
         'commit': commit(),
     }
-    try:
+    with said_in_one_line():
         files = write_outcome(
             collect(chosen, work),
             Path(args.out or work),
@@ -121,6 +122,4 @@ if __name__ == '__main__':
             [CLAIM],
             facts,
         )
-    except ValueError as error:
-        sys.exit(f'{type(error).__name__}: {error}')
     print(files[1].read_text() + '\n' + '\n'.join(map(str, files)))

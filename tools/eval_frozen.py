@@ -9,14 +9,14 @@ annotations/instances_{train,SPLIT}.json, as tools/make_data.py writes them.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import _stack  # noqa: F401
 import torch
-from mmengine.config import Config
 from mmengine.device import get_device
 
+from detco_mm.engine.errors import said_in_one_line
+from detco_mm.engine.mistakes import read_config
 from detco_mm.evaluation.frozen import accuracies, object_crops, stage_features
 from detco_mm.visualization.figures import STAGES
 from detco_mm.weights import load_backbone
@@ -31,8 +31,8 @@ if __name__ == '__main__':
     parser.add_argument('--seed', type=int, default=0, help='of a backbone without weights; default: %(default)s')
     parser.add_argument('--out', help='JSON file for the accuracies')
     args = parser.parse_args()
-    try:
-        model = Config.fromfile(args.config).model
+    with said_in_one_line():
+        model = read_config(args.config).model
         torch.manual_seed(args.seed)
         backbone = load_backbone(model.backbone, args.backbone)
         backbone.to(get_device())
@@ -50,5 +50,3 @@ if __name__ == '__main__':
             print(f'{stage}: ' + ', '.join(f'{name} {100 * score:.1f} %' for name, score in scores.items()), flush=True)
         if args.out:
             Path(args.out).write_text(json.dumps(found))
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')

@@ -9,18 +9,19 @@ any checkpoint that holds one, without which it is as --seed draws it.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import _stack  # noqa: F401
 import torch
-from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmselfsup.evaluation.functional import knn_eval
 from torch import nn
 
+from detco_mm.engine.errors import said_in_one_line
+from detco_mm.engine.mistakes import read_config
+from detco_mm.engine.options import read_options
 from detco_mm.evaluation.features import extract
 from detco_mm.weights import load_backbone
 
@@ -35,11 +36,11 @@ if __name__ == '__main__':
     parser.add_argument('--temperature', type=float, default=0.07, help='of the votes; default: %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='of a backbone without weights; default: %(default)s')
     parser.add_argument('--out', help='JSON file for the results')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
+    parser.add_argument('--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='override settings')
     args = parser.parse_args()
-    try:
-        config = Config.fromfile(args.config)
-        config.merge_from_dict(args.cfg_options or {})
+    with said_in_one_line():
+        config = read_config(args.config)
+        config.merge_from_dict(read_options(args.cfg_options or (), config))
         init_default_scope('mmcls')
         torch.manual_seed(args.seed)
         backbone = load_backbone(config.model.backbone, args.backbone)
@@ -67,5 +68,3 @@ if __name__ == '__main__':
             print(f'{k} neighbours: top-1 {top1:.2f} %, top-5 {top5:.2f} %', flush=True)
         if args.out:
             Path(args.out).write_text(json.dumps(found))
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')

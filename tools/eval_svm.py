@@ -9,16 +9,17 @@ is as --seed draws it.
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 import _stack  # noqa: F401
 import torch
-from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmselfsup.models.utils import MultiPooling
 
+from detco_mm.engine.errors import said_in_one_line
+from detco_mm.engine.mistakes import read_config
+from detco_mm.engine.options import read_options
 from detco_mm.evaluation.features import extract
 from detco_mm.evaluation.svm import SAMPLES, SHOTS, full, low_shot, voc_labels
 from detco_mm.visualization.figures import STAGES
@@ -37,11 +38,11 @@ if __name__ == '__main__':
     parser.add_argument('--seed', type=int, default=0, help='of draws and random backbones; default: %(default)s')
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='processes; default: %(default)s')
     parser.add_argument('--out', help='JSON file for the results')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
+    parser.add_argument('--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='override settings')
     args = parser.parse_args()
-    try:
-        config = Config.fromfile(args.config)
-        config.merge_from_dict(args.cfg_options or {})
+    with said_in_one_line():
+        config = read_config(args.config)
+        config.merge_from_dict(read_options(args.cfg_options or (), config))
         init_default_scope('mmcls')
         torch.manual_seed(args.seed)
         backbone = load_backbone(config.model.backbone, args.backbone)
@@ -64,5 +65,3 @@ if __name__ == '__main__':
                 found[stage]['low_shot'] = {k: values.tolist() for k, values in few.items()}
         if args.out:
             Path(args.out).write_text(json.dumps(found))
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')

@@ -6,10 +6,10 @@ OUT ends in .pth or .safetensors, or, for detectron2, in .pkl.
 """
 
 import argparse
-import sys
 
 import _stack  # noqa: F401
 
+from detco_mm.engine.errors import said_in_one_line
 from detco_mm.weights import export_backbone
 from detco_mm.weights.formats import TARGETS
 
@@ -20,8 +20,6 @@ if __name__ == '__main__':
     parser.add_argument('--encoder', choices=['query', 'key'], default='query', help='default: %(default)s')
     parser.add_argument('--to', choices=TARGETS, default='mmdet', help='library to write for; default: %(default)s')
     args = parser.parse_args()
-    try:
+    with said_in_one_line():
         exported = export_backbone(args.checkpoint, args.out, args.encoder, args.to)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
     print(f'{args.out}: {len(exported["state_dict"])} tensors, SHA-256 {exported["meta"]["sha256"]}')

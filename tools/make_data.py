@@ -7,6 +7,7 @@ import time
 import _stack  # noqa: F401
 
 from detco_mm.datasets import SceneSpec, make_embedded
+from detco_mm.engine.errors import said_in_one_line
 
 
 def main() -> None:
@@ -29,11 +30,9 @@ def main() -> None:
     def report(split: str, done: int, count: int) -> None:
         print(f'{split}: {done}/{count} images, {time.monotonic() - start:.0f} s', flush=True)
 
-    try:
+    with said_in_one_line():
         options['spec'] = SceneSpec(**{name: tuple(options.pop(name)) for name in ('objects', 'clutter', 'diameter')})
         made = make_embedded(options.pop('root'), report=report, **options)
-    except ValueError as error:
-        parser.error(str(error))
     print('made' if made else 'already there, with the same parameters')
 
 

@@ -6,11 +6,11 @@ By default the files are those of COCO, and go where configs/mmdet/*_coco-{1,2,5
 """
 
 import argparse
-import sys
 
 import _stack  # noqa: F401
 
 from detco_mm.datasets.split import split_coco
+from detco_mm.engine.errors import said_in_one_line
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -22,8 +22,6 @@ if __name__ == '__main__':
     )
     parser.add_argument('--seed', type=int, default=0, help='default: %(default)s')
     args = parser.parse_args()
-    try:
+    with said_in_one_line():
         files = split_coco(args.ann_file, args.out, args.percents, args.seed, args.rest)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
     print('\n'.join(map(str, files)))

@@ -16,15 +16,15 @@ A checkpoint is that of a run, an exported backbone, one released by others, or 
 
 import argparse
 import random
-import sys
 from pathlib import Path
 
 import _stack  # noqa: F401
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 
+from detco_mm.engine.errors import said_in_one_line
+from detco_mm.engine.mistakes import read_config
 from detco_mm.evaluation.frozen import object_crops, stage_features
 from detco_mm.visualization import curves, embedding, inference, similarity, views
 from detco_mm.visualization.figures import STAGES
@@ -62,7 +62,7 @@ def titles(checkpoints: list[str]) -> list[str]:
 def main() -> None:
     """Draw what the command line asks for."""
     args = parse()
-    config = Config.fromfile(args.config)
+    config = read_config(args.config)
     torch.manual_seed(args.seed)
     np.random.seed(args.seed)
     random.seed(args.seed)
@@ -124,7 +124,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
+    with said_in_one_line():
         main()
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')

@@ -10,6 +10,8 @@ import torch.distributed as torch_dist
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
+from detco_mm.engine.mistakes import explain
+
 
 class RunStopped(RuntimeError):  # noqa: N818 - what happened, in the words of the message that users see
     """A run that must not go on; the message says why, what is safe and what to do. Tools print it without a trace."""
@@ -22,7 +24,8 @@ def said_in_one_line() -> Iterator[None]:
     With ``DETCO_TRACEBACK`` in the environment every error keeps it.
 
     Raises:
-        SystemExit: with code 1, for RunStopped, FileNotFoundError, ModuleNotFoundError and ValueError.
+        SystemExit: with code 1, for RunStopped and what :func:`detco_mm.engine.mistakes.explain` knows; with 130, as a
+            shell has it, if the user interrupts.
     """
     try:
         yield
@@ -35,8 +38,10 @@ def said_in_one_line() -> Iterator[None]:
         if torch_dist.is_initialized():
             torch_dist.destroy_process_group()
         sys.exit(1)
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
-        if os.environ.get('DETCO_TRACEBACK'):
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        line = explain(error)
+        if line is None or os.environ.get('DETCO_TRACEBACK'):
             raise
-        way_out = '; make setup installs what the configs here need' if isinstance(error, ModuleNotFoundError) else ''
-        sys.exit(f'{type(error).__name__}: {error}{way_out}')
+        sys.exit(line)

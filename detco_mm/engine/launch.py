@@ -16,6 +16,8 @@ from mmengine.runner import Runner
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.checkpoints.finding import newest_intact_checkpoint
 from detco_mm.checkpoints.reading import safe_loading
+from detco_mm.engine import mistakes
+from detco_mm.engine.checks import check_batches, check_sections
 from detco_mm.engine.pixels import settle_pixels
 from detco_mm.engine.quiet_runner import QuietRunner
 from detco_mm.engine.settings import apply_command_line, use_backbone
@@ -33,11 +35,9 @@ def read_config(path: str | Path, beside: Path, work_dir: str | None = None, lau
 
     Raises:
         FileNotFoundError: if there is no such config.
+        ValueError: if it cannot be read.
     """
-    found = next((place for place in (Path(path), beside / path) if place.is_file()), None)
-    if found is None:
-        raise FileNotFoundError(f'no config at "{path}": give the path of a config, such as those in configs/')
-    cfg = Config.fromfile(found)
+    cfg = mistakes.read_config(path, beside)
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(path).stem)
     return cfg
@@ -74,11 +74,16 @@ def train(
         # torchrun starts all ranks again after one has failed: from where they were, not from where they began
         resume = 'auto'
     apply_command_line(cfg, options, resume=resume, amp=amp, auto_scale_lr=auto_scale_lr, trackers=trackers)
+    check_sections(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'))
     init_default_scope(cfg.get('default_scope', scope))
     settle_pixels(cfg, backbone)
     if backbone:
         use_backbone(cfg, backbone)
-    build_runner(cfg).train()
+    with mistakes.building():
+        runner = build_runner(cfg)
+        check_batches(runner.train_loop.dataloader)
+        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.train()
     end_process_group()
 
 
@@ -114,9 +119,11 @@ def test(
             f'"{cfg.filename}" has no test_dataloader and test_evaluator: give the config of a detector, a segmenter '
             'or a classifier; tools/eval_frozen.py and tools/eval_knn.py judge a pre-training'
         )
+    check_sections(cfg, ('test_cfg',))
     init_default_scope(cfg.get('default_scope', scope))
     settle_pixels(cfg)
-    runner = build_runner(cfg)
+    with mistakes.building():
+        runner = build_runner(cfg)
     settings = json.dumps([cfg[key] for key in ('model', 'test_dataloader', 'test_evaluator')], default=str)
     folder = Path(runner.work_dir, 'metrics', hashlib.sha256(settings.encode()).hexdigest()[:8])
     files = {path: Path(out or folder / f'{Path(path).stem}.json') for path in checkpoints}

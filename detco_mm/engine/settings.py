@@ -13,6 +13,7 @@ from mmengine.registry import MODELS
 
 from detco_mm.checkpoints.finding import newest_intact_checkpoint
 from detco_mm.checkpoints.sealing import find_corruption
+from detco_mm.engine.checks import check_settings
 from detco_mm.weights import export_backbone, is_exported, read_backbone, verify_backbone
 
 #: Package and MMEngine's backend by the name that ``--tracker`` takes.
@@ -45,9 +46,10 @@ def apply_command_line(
 
     Raises:
         FileNotFoundError: if the checkpoint to resume, or to load from, is not there.
-        ValueError: if the config has no batch size that its learning rate belongs to, or the checkpoint is damaged.
+        ValueError: if a setting is no number that it can be, if the work dir cannot be one, if the config has no batch
+            size that its learning rate belongs to, or the checkpoint is damaged.
     """
-    cfg.merge_from_dict(spelled_out(options or {}, cfg))
+    _merge(cfg, spelled_out(options or {}, cfg))
     _write_checkpoints_safely(cfg)
     _add_trackers(cfg, trackers)
     if not torch.cuda.is_available():
@@ -63,6 +65,7 @@ def apply_command_line(
                 'set it to the batch over all GPUs that the learning rate belongs to'
             )
         cfg.auto_scale_lr.enable = True
+    check_settings(cfg)
     newest = newest_intact_checkpoint(cfg.work_dir) if resume == 'auto' else None
     if newest is not None:
         cfg.update(resume=True, load_from=str(newest))
@@ -71,6 +74,25 @@ def apply_command_line(
         cfg.update(resume=True, load_from=str(resume))
     if cfg.get('load_from') and '://' not in cfg.load_from:
         _check_checkpoint(cfg.load_from)
+
+
+def _merge(cfg: Config, options: dict[str, Any]) -> None:
+    """Merge options; the schedule follows another length of the training, and loaders without workers keep none."""
+    lengths = {name: (cfg.get('train_cfg') or {}).get(name) for name in ('max_epochs', 'max_iters')}
+    cfg.merge_from_dict(options)
+    schedules = cfg.get('param_scheduler') or []
+    for at, schedule in enumerate(schedules if isinstance(schedules, list) else [schedules]):
+        length = 'max_epochs' if schedule.get('by_epoch', True) else 'max_iters'
+        if lengths[length] is None or cfg.train_cfg.get(length) == lengths[length]:
+            continue
+        for name in ('T_max', 'end'):  # by default they are the length
+            if schedule.get(name) == lengths[length] and f'param_scheduler.{at}.{name}' not in options:
+                del schedule[name]
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name) or {}
+        if loader.get('num_workers') == 0:
+            loader.pop('prefetch_factor', None)
+            loader.pop('persistent_workers', None)
 
 
 def _check_checkpoint(path: str) -> None:
@@ -126,8 +148,7 @@ def _add_trackers(cfg: Config, names: Sequence[str]) -> None:
 
 def _write_checkpoints_safely(cfg: Config) -> None:
     """Let SafeCheckpoint take the place of MMEngine's CheckpointHook, whose checkpoints PyTorch does not load again."""
-    hooks = cfg.setdefault('default_hooks', ConfigDict())
-    checkpoint = hooks.setdefault('checkpoint', ConfigDict(type='CheckpointHook'))
+    checkpoint = cfg.get('default_hooks', {}).get('checkpoint')
     if checkpoint is not None and checkpoint.get('type', 'CheckpointHook') == 'CheckpointHook':
         checkpoint.type = 'detco_mm.SafeCheckpoint'
 

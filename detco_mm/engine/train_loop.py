@@ -10,6 +10,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from detco_mm.datasets.sampler import ResumableSampler
+from detco_mm.engine.checks import check_batches
 from detco_mm.engine.hooks.stop_on_signal import SIGNALS
 from detco_mm.registry import LOOPS
 
@@ -23,7 +24,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     at random comes from (seed, step, rank). A hook that sets ``stop_training`` ends the epoch after the step.
 
     Raises:
-        ValueError: if the sampler is another one.
+        ValueError: if the sampler is another one, or the images make no batch.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -34,6 +35,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 "of an epoch: set train_dataloader.sampler.type='detco_mm.ResumableSampler', or train_cfg.type to "
                 "MMEngine's 'EpochBasedTrainLoop'"
             )
+
+        check_batches(self.dataloader)
 
     def run(self) -> nn.Module:
         """Train."""

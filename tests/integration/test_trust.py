@@ -13,6 +13,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 
 from detco_mm.checkpoints.finding import newest_intact_checkpoint
+from detco_mm.checkpoints.reading import safe_loading
 from detco_mm.datasets import ImageFolder
 from tests.checkpoints.test_reading import Runs
 from tests.integration.small_run import CONFIG, ROOT, command, photographs
@@ -174,7 +175,7 @@ def test_a_file_from_the_web(evil, tmp_path, monkeypatch):
         subprocess.run([sys.executable, '-c', unrepaired], check=True, cwd=tmp_path)
         assert has_run(evil)
         (evil.parent / 'ran').unlink()
-        with pytest.raises(ValueError, match=REFUSED):
+        with safe_loading(), pytest.raises(ValueError, match=REFUSED):
             CheckpointLoader.load_checkpoint(url, 'cpu')
     finally:
         server.shutdown()

@@ -14,6 +14,7 @@ from detco_mm.checkpoints.files import remove_parts, write_atomically
 from detco_mm.checkpoints.log_history import KEPT, rebuild_history, shorten_history, to_builtin_types
 from detco_mm.checkpoints.reading import safe_loading
 from detco_mm.engine.errors import RunStopped
+from detco_mm.engine.schedules import fit_schedules
 from detco_mm.registry import HOOKS
 
 
@@ -70,8 +71,10 @@ class SafeCheckpoint(CheckpointHook):
         checkpoint['message_hub'] = to_builtin_types(checkpoint['message_hub'])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Build the message hub's histories."""
+        """Build the message hub's histories; a run that is resumed gets the schedules of its own config."""
         rebuild_history(checkpoint)
+        if runner._resume:
+            fit_schedules(runner, checkpoint)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         hub = runner.message_hub
