@@ -124,7 +124,13 @@ def test(
     settle_pixels(cfg)
     with mistakes.building():
         runner = build_runner(cfg)
-    settings = json.dumps([cfg[key] for key in ('model', 'test_dataloader', 'test_evaluator')], default=str)
+    evaluate(runner, checkpoints, out)
+    end_process_group()
+
+
+def evaluate(runner: Runner, checkpoints: Sequence[str], out: str | None = None) -> None:
+    """Evaluate checkpoints one after the other; arguments and errors as for :func:`test`, with its Runner."""
+    settings = json.dumps([runner.cfg[key] for key in ('model', 'test_dataloader', 'test_evaluator')], default=str)
     folder = Path(runner.work_dir, 'metrics', hashlib.sha256(settings.encode()).hexdigest()[:8])
     files = {path: Path(out or folder / f'{Path(path).stem}.json') for path in checkpoints}
     if len(set(files.values())) < len(files):
@@ -150,7 +156,6 @@ def test(
         table = text_table(evaluation_table(found, 'checkpoint'))
         write_atomically(Path(runner.work_dir, 'metrics.md'), table + '\n')
         print(table)
-    end_process_group()
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -2,16 +2,20 @@
 
 import signal
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.dist import get_rank
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from detco_mm.datasets.sampler import ResumableSampler
 from detco_mm.engine.checks import check_batches
 from detco_mm.engine.hooks.stop_on_signal import SIGNALS
+from detco_mm.engine.settings import spelled_out
 from detco_mm.registry import LOOPS
 
 
@@ -21,21 +25,26 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     It needs detco_mm.ResumableSampler. A checkpoint says which epoch it is from, at which step that began and how long
     it is; where the length is another now (another batch or number of GPUs), the epoch starts anew. What a step draws
-    at random comes from (seed, step, rank). A hook that sets ``stop_training`` ends the epoch after the step.
+    at random comes from (seed, step, rank). A hook that sets ``stop_training`` ends the epoch after the step. A
+    config's ``data.root`` and ``data.ann_file`` are followed as the tools follow them.
 
     Raises:
         ValueError: if the sampler is another one, or the images make no batch.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> None:
+        if isinstance(dataloader, dict) and runner.cfg.get('data'):
+            # A Runner that no tool has built trains on the images that the config's data.root names, too.
+            cfg = Config(dict(train_dataloader=dataloader, data=dict(runner.cfg.data)))
+            cfg.merge_from_dict(spelled_out({}, cfg))
+            dataloader = cfg.train_dataloader
+        super().__init__(runner, dataloader, *args, **kwargs)
         if not isinstance(self.dataloader.sampler, ResumableSampler):
             raise ValueError(
                 f'ResumableTrainLoop with {type(self.dataloader.sampler).__name__}, which cannot start in the middle '
                 "of an epoch: set train_dataloader.sampler.type='detco_mm.ResumableSampler', or train_cfg.type to "
                 "MMEngine's 'EpochBasedTrainLoop'"
             )
-
         check_batches(self.dataloader)
 
     def run(self) -> nn.Module:

@@ -68,6 +68,14 @@ def test_a_plain_runner_has_the_losses_and_weights_of_the_tools(images, tmp_path
     torch.testing.assert_close(*weights, rtol=0, atol=0)
 
 
+def test_a_plain_runner_follows_the_short_name_of_the_images_as_the_tools_do(images, tmp_path):
+    cfg = narrow(ROOT / CONFIG, 'absent', tmp_path)
+    cfg.data = dict(root=str(images), ann_file=str(tmp_path / 'list.txt'))
+    (tmp_path / 'list.txt').write_text('\n'.join(path.name for path in sorted(images.iterdir())[:4]))
+    Runner.from_cfg(cfg).train()
+    assert [row['step'] for row in scalars(tmp_path)] == [1]  # four images are one batch
+
+
 def test_a_hook_of_ours_is_left_out_by_none_in_a_plain_runner_and_one_of_mmengines_too(images, tmp_path):
     cfg = narrow(ROOT / CONFIG, images, tmp_path)
     cfg.default_hooks.update(watchdog=None, timer=None)

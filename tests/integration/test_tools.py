@@ -1,6 +1,5 @@
 """The command-line tools on real images: what they do, and what they say when they cannot."""
 
-import importlib
 import json
 import math
 import os
@@ -18,6 +17,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from detco_mm.engine.launch import evaluate
 from tests.integration.small_run import CONFIG, ROOT, command, photographs, start
 from tests.integration.test_resume import losses
 
@@ -55,16 +55,14 @@ class Untrained(BaseModel):
         return [inputs]
 
 
-def test_metrics_of_single_precision_are_written(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / 'tools')
-    tool = importlib.import_module('_training')
+def test_metrics_of_single_precision_are_written(tmp_path):
     torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
     loader = DataLoader([dict(inputs=0)], collate_fn=pseudo_collate)
     runner = Runner(
         Untrained(), str(tmp_path), test_dataloader=loader, test_cfg={}, test_evaluator=Single(), cfg=dict(model={})
     )
     runner.cfg.update(test_dataloader={}, test_evaluator={})
-    tool.test(runner, [str(tmp_path / 'weights.pth')], str(tmp_path / 'metrics.json'))
+    evaluate(runner, [str(tmp_path / 'weights.pth')], str(tmp_path / 'metrics.json'))
     assert json.loads((tmp_path / 'metrics.json').read_text()) == {'value': 0.5}
 
 
@@ -98,7 +96,7 @@ def test_a_missing_config_and_a_missing_backbone_are_named(monkeypatch, tmp_path
     [
         (['tools/det_test.py', DETECTOR, 'absent.pth'], 'no checkpoint at "absent.pth"'),
         (['tools/det_test.py', 'absent.py', 'absent.pth'], 'no config at "absent.py"'),
-        (['tools/ablate.py', 'absent.py', '--finetune', 'absent.py'], 'no config at "absent.py"'),
+        (['tools/ablate.py', 'absent.py', '--finetune', 'absent.py'], 'no file at "absent.py"'),
         (['tools/eval_frozen.py', 'configs/mini/detco_r18.py', 'absent.pth'], 'no checkpoint at "absent.pth"'),
         (['tools/split_coco.py', 'absent.json'], 'no annotations at "absent.json"'),
         (['tools/benchmark_mini.py', '--report-only', '--work-dir', 'absent'], 'no evaluation is done yet'),
@@ -223,7 +221,7 @@ def test_pre_training_needs_neither_compiled_ops_nor_mmdetection(tmp_path, image
 def test_help_needs_nothing_of_the_stack(tmp_path):
     stack = "import runpy, sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'mmengine', 'detco_mm')));"
     run = "sys.path.insert(0, 'tools'); runpy.run_path(sys.argv[0], run_name='__main__')"
-    for tool in ('train', 'det_train', 'det_test', 'cls_train', 'seg_train'):
+    for tool in ('train', 'test', 'det_train', 'det_test', 'cls_train', 'seg_train'):
         call = f"{stack} sys.argv = ['tools/{tool}.py', '--help']; {run}"
         done = subprocess.run([sys.executable, '-c', call], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0 and '--cfg-options KEY=VALUE' in done.stdout, done.stderr
@@ -233,3 +231,25 @@ def test_an_option_without_a_value_is_named():
     line = [sys.executable, 'tools/train.py', CONFIG, '--cfg-options', 'a=1', 'model.queue_len']
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and '--cfg-options model.queue_len: write KEY=VALUE' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('script', 'arguments', 'tool'),
+    [
+        ('dist_train.sh', [DETECTOR, 2, 'backbone.pth'], 'train.py'),
+        ('dist_det_train.sh', [DETECTOR, 2, 'backbone.pth'], 'det_train.py'),
+        ('dist_det_train.sh', [DETECTOR, 'backbone.pth', 2], 'det_train.py'),
+        ('dist_test.sh', [DETECTOR, 2, 'backbone.pth'], 'test.py'),
+        ('dist_test.sh', [DETECTOR, 'backbone.pth', 2], 'test.py'),
+    ],
+)
+def test_scripts_take_config_gpus_and_the_rest_and_the_older_orders(tmp_path, script, arguments, tool):
+    """With a Python that prints what it is given."""
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] && echo 1 || echo "$@"\n')
+    python.chmod(0o755)
+    line = ['bash', ROOT / 'tools' / script, *map(str, arguments), '--work-dir', 'run']
+    done = subprocess.run(line, capture_output=True, text=True, env={**os.environ, 'PYTHON': str(python)})
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
+    assert '--nproc_per_node=2' in said and f'/{tool} {DETECTOR} backbone.pth --work-dir run --launcher pytorch' in said
