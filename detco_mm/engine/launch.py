@@ -79,10 +79,16 @@ def train(
     settle_pixels(cfg, backbone)
     if backbone:
         use_backbone(cfg, backbone)
-    with mistakes.building():
+    with mistakes.building(cfg):
         runner = build_runner(cfg)
         check_batches(runner.train_loop.dataloader)
+        # what Runner.train would build itself, and what it would do to the rates in between, once
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+        runner.auto_scale_lr = None
+        if runner.param_schedulers is not None:
+            runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+        _ = runner.val_loop
     runner.train()
     end_process_group()
 
@@ -122,8 +128,9 @@ def test(
     check_sections(cfg, ('test_cfg',))
     init_default_scope(cfg.get('default_scope', scope))
     settle_pixels(cfg)
-    with mistakes.building():
+    with mistakes.building(cfg):
         runner = build_runner(cfg)
+        _ = runner.test_loop
     evaluate(runner, checkpoints, out)
     end_process_group()
 

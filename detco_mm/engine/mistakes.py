@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmengine import registry as registries
 from mmengine.config import Config
@@ -37,15 +38,22 @@ def read_config(path: str | Path, beside: Path | None = None) -> Config:
 
 
 @contextmanager
-def building() -> Iterator[None]:
+def building(cfg: Config) -> Iterator[None]:
     """Blame the config for what goes wrong while a run is built from it.
 
     Raises:
-        ValueError: in place of the exceptions by which constructors refuse their arguments, as far as
-            :func:`explain` does not know better.
+        FileNotFoundError, ValueError: in place of the exceptions of a file that cannot be read, with its setting, and
+            of those by which constructors refuse their arguments, as far as :func:`explain` does not know better.
     """
     try:
         yield
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f'{_unreadable(cfg)}: {_said(error)}') from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(f'{_named(error.filename, cfg)}: {error.strerror}') from error
     except (AssertionError, AttributeError, KeyError, TypeError) as error:
         if explain(error) is not None:
             raise
@@ -84,6 +92,38 @@ def _said(error: BaseException) -> str:
 
 def _text(error: BaseException) -> str:
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+
+
+def _files(cfg: Config) -> Iterator[tuple[str, str]]:
+    """The settings of a config that are text, by their dotted names."""
+
+    def walk(node: Any, path: str) -> Iterator[tuple[str, str]]:
+        for key, value in node.items() if isinstance(node, dict | Config) else enumerate(node):
+            name = f'{path}.{key}' if path else str(key)
+            if isinstance(value, str):
+                yield name, value
+            elif isinstance(value, dict | list | tuple):
+                yield from walk(value, name)
+
+    # what is in use comes before the variables that a config has copied it from
+    yield from sorted(walk(cfg, ''), key=lambda one: -one[0].count('.'))
+
+
+def _named(file: str, cfg: Config) -> str:
+    """A file that a run asked for, with the setting that it comes from, where one can be told."""
+    ends = [(len(value), name) for name, value in _files(cfg) if value and str(file).endswith(value.lstrip('./'))]
+    return f'"{file}" ({max(ends)[1]})' if ends else f'"{file}"'
+
+
+def _unreadable(cfg: Config) -> str:
+    """Name the JSON file of a config that cannot be read."""
+    for name, value in _files(cfg):
+        if value.endswith('.json') and Path(value).is_file():
+            try:
+                json.loads(Path(value).read_text(encoding='utf-8'))
+            except ValueError:
+                return f'"{value}" ({name}) is no JSON'
+    return 'a file that is read as text or JSON is none'
 
 
 def _unknown_type(found: re.Match) -> str:
@@ -137,6 +177,12 @@ _KNOWN: tuple[tuple[type[Exception], str, Callable[[re.Match], str | None]], ...
         'ValueError: the training data make no batch: add images, lower train_dataloader.batch_size, or look at what '
         'the data set leaves out')),
     (AssertionError, r'Results do not correspond to current coco set|annotation file format .* not supported', _same),
+    (ValueError, r'need at least one array to concatenate', lambda found: (
+        'ValueError: a data set has no image left: its annotation file lists none, or its classes are not those of the '
+        'config (dataset.metainfo.classes)')),
+    (IndexError, r'Target (-?\d+) is out of bounds', lambda found: (
+        f'ValueError: a label of class {found[1]} is beyond the classes of the model: set its num_classes to those of '
+        'the annotation file')),
     (RuntimeError, r'invalid device ordinal', lambda found: (
         'RuntimeError: there are fewer GPUs than processes: start as many processes as GPUs, or look at '
         'CUDA_VISIBLE_DEVICES')),

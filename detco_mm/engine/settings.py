@@ -79,7 +79,12 @@ def apply_command_line(
 def _merge(cfg: Config, options: dict[str, Any]) -> None:
     """Merge options; the schedule follows another length of the training, and loaders without workers keep none."""
     lengths = {name: (cfg.get('train_cfg') or {}).get(name) for name in ('max_epochs', 'max_iters')}
-    cfg.merge_from_dict(options)
+    for name in options:
+        _open_sections(cfg, name.split('.')[:-1])
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError) as error:  # such as a section where the config has a number
+        raise ValueError(f'--cfg-options: {" ".join(str(error).split())}') from error
     schedules = cfg.get('param_scheduler') or []
     for at, schedule in enumerate(schedules if isinstance(schedules, list) else [schedules]):
         length = 'max_epochs' if schedule.get('by_epoch', True) else 'max_iters'
@@ -93,6 +98,19 @@ def _merge(cfg: Config, options: dict[str, Any]) -> None:
         if loader.get('num_workers') == 0:
             loader.pop('prefetch_factor', None)
             loader.pop('persistent_workers', None)
+
+
+def _open_sections(node: Any, names: Sequence[str]) -> None:
+    """Make a section of each None on the way to a setting, into which MMEngine merges nothing."""
+    for name in names:
+        if isinstance(node, list | tuple) and name.isdigit() and int(name) < len(node):
+            node = node[int(name)]
+        elif isinstance(node, dict | Config) and name in node:
+            if node[name] is None:
+                node[name] = ConfigDict()
+            node = node[name]
+        else:
+            return
 
 
 def _check_checkpoint(path: str) -> None:

@@ -1,13 +1,17 @@
 """What a user gets wrong ends every tool with one line that names it, before the first step."""
 
 import importlib
+import json
 import sys
 
 import pytest
 
 from detco_mm.engine.errors import said_in_one_line
 from detco_mm.engine.mistakes import explain, read_config
+from tests.integration import layouts
 from tests.integration.small_run import CONFIG, NARROW, ROOT, photographs
+
+DETECTOR = 'configs/mini/mask-rcnn_r18_fpn_embedded.py'
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +26,7 @@ def said(images, tmp_path, monkeypatch, capfd):
     command_line, training = (importlib.import_module(name) for name in ('_command_line', '_training'))
 
     def run(*options, config=ROOT / CONFIG, flags=(), scope='mmselfsup'):
-        given = [f'data.root={images}', *NARROW, *options]
+        given = [*([f'data.root={images}', *NARROW] if scope == 'mmselfsup' else []), *options]
         line = ['train.py', config, '--work-dir', tmp_path / 'run', *flags, '--cfg-options', *given]
         monkeypatch.setattr(sys, 'argv', list(map(str, line)))
         with pytest.raises(SystemExit) as ended:
@@ -85,6 +89,44 @@ def test_a_work_dir_below_a_file(said, tmp_path):
 
 def test_a_checkpoint_to_resume_that_does_not_exist(said):
     assert 'no checkpoint at "none.pth"' in said(flags=['--resume', 'none.pth'])
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    """A detection set of a few scenes, and files that are no annotations beside it."""
+    folder = tmp_path_factory.mktemp('scenes')
+    root = layouts.embedded(folder / 'data', train=4, val=2)
+    (root / 'broken.json').write_text('{"images": [')
+    (root / 'binary.json').write_bytes(b'\xff\xfe\x00{')
+    content = json.loads((root / 'annotations/instances_train.json').read_text())
+    (root / 'empty.json').write_text(json.dumps({**content, 'images': [], 'annotations': []}))
+    return root
+
+
+DETECTION = {
+    'train_dataloader.dataset.ann_file=none.json': 'none.json" (train_dataloader.dataset.ann_file): No such file',
+    'train_dataloader.dataset.ann_file=broken.json': 'broken.json" (train_dataloader.dataset.ann_file) is no JSON',
+    'train_dataloader.dataset.ann_file=binary.json': 'binary.json" (train_dataloader.dataset.ann_file) is no JSON',
+    'train_dataloader.dataset.ann_file=empty.json': 'no image left',
+    'train_dataloader.dataset.ann_file=annotations': 'Is a directory',
+    'train_dataloader.dataset.metainfo.classes=(a,b)': 'no image left',
+    'val_evaluator.metric=[bboxx]': "metric should be one of 'bbox'",
+    'param_scheduler.1.milestones=5': 'the run cannot be built from its config',
+    'model.type=MaskRCN': "type='MaskRCN' is no model of mmdet; the nearest is 'MaskRCNN'",
+}
+
+
+@pytest.mark.parametrize('option', DETECTION)
+def test_a_detectors_data_and_settings(option, said, scenes):
+    options = [
+        f'{part}_dataloader.{name}'
+        for part in ('train', 'val')
+        for name in (f'dataset.data_root={scenes}/', 'num_workers=0')
+    ]
+    options.append(f'val_evaluator.ann_file={scenes}/annotations/instances_val.json')
+    option = option.replace('=', f'={scenes}/') if '.ann_file' in option else option
+    text = said(*options, option, config=ROOT / DETECTOR, scope='mmdet')
+    assert DETECTION[option.replace(f'{scenes}/', '')] in text
 
 
 CONFIGS = {
