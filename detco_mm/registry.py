@@ -26,4 +26,7 @@ OPTIM_WRAPPERS = Registry(
     'optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='detco_mm', locations=['detco_mm.engine.optim_wrapper']
 )
 
-__all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'MODELS', 'OPTIM_WRAPPERS', 'TRANSFORMS']
+#: What configs, losses, logs and tables call the four maps of a backbone, whatever the network calls its stages.
+STAGES = ('res2', 'res3', 'res4', 'res5')
+
+__all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'MODELS', 'OPTIM_WRAPPERS', 'STAGES', 'TRANSFORMS']

@@ -15,7 +15,6 @@ model = dict(
     # One process has nobody to shuffle with: BN over groups of 16 of the shuffled batch.
     bn_splits=2,
     backbone=dict(depth=18),
-    neck=dict(in_channels=(64, 128, 256, 512)),
     # MoCo v2's 0.2 leaves little to learn from the narrow cone in which an untrained network's keys lie.
     head=dict(temperature=0.1),
 )

@@ -4,39 +4,52 @@ import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmselfsup.models.algorithms import BaseModel
 from torch import Tensor
-from torch.nn.modules.batchnorm import SyncBatchNorm
+from torch.nn import SyncBatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from detco_mm.registry import MODELS
+from detco_mm.registry import MODELS, STAGES
 
+from .backbone import SIDE, checkpointing_without_reentry, dry_run, four_maps, freeze_unreached, with_four_maps
+from .bn_groups import BNGroups
 from .key_queue import KeyQueue
 from .momentum import MomentumEncoder
-from .neck import STAGES
 from .shuffle_bn import draw_permutation, shuffle, unshuffle
 
 
 @MODELS.register_module()
 class DetCo(BaseModel):
-    """Contrast global and local views of an image at every residual stage.
+    """Contrast global and local views of an image at every stage of a backbone.
 
     The query encoder sees a global and a local view, the momentum encoder another of each. What no pair uses is not
-    built: no stage behind the last one used, no projection of an unused scope, no queue of keys that nobody meets.
+    built: no projection of an unused stage or scope, no queue of keys that nobody meets. Of the backbone nothing is
+    deleted; weights that no loss reaches are frozen.
 
     Args:
-        backbone: MMSelfSup's ResNet; its `out_indices` are set here.
-        neck: DetCoNeck; its `stages` and `scopes` are set here.
-        head: DetCoHead.
+        backbone: any config of MMSelfSup, MMClassification, MMDetection or timm (``mmcls.TIMMBackbone`` with
+            ``features_only``) that returns four maps, of strides 4, 8, 16 and 32; its own `out_indices` say which.
+            MMSelfSup's ResNets return all four where that is left out.
+        neck: DetCoNeck, or a class of your own: it is built with ``in_channels`` (four numbers, found by a dry run
+            where the config leaves them out), ``stages`` and ``scopes``, has ``out_channels`` D, and
+            ``forward(maps, scope)`` turns S maps, (N, C, h, w) or for 'local' (N * P, C, h, w), into (S, N, D) unit
+            vectors. A neck with ``num_patches`` is told P by its own config.
+        head: DetCoHead, or a class of your own: it has ``stages``, ``query_scopes`` and ``key_scopes``, and
+            ``forward(queries, keys, negatives)``, dicts of scope -> (S, N, D), (S, N, D) and (S, K, D), returns named
+            losses.
         queue_len: K.
         momentum: m, the share of its own weights that the key encoder keeps.
         shuffle_bn: encode the keys in an order drawn over all ranks, as MoCo does, so that BN leaks nothing.
         bn_splits: on each rank, the number of groups of the shuffled batch over which the key encoder's BN takes its
-            statistics. One process has nobody to shuffle with and sets it above 1, to imitate as many GPUs.
+            statistics; it divides N. 'auto': 1 on several ranks; one process has nobody to shuffle with and imitates
+            as many GPUs (:func:`detco_mm.models.bn_groups.number_of_groups`). A key encoder without BN is neither
+            shuffled nor split.
         data_preprocessor: DetCoDataPreprocessor.
         init_cfg: MMEngine's initialisation.
         queue_dtype: 'float32', or 'float16' or 'bfloat16' to store the queue in half the memory; KeyQueue says what it
@@ -61,35 +74,22 @@ class DetCo(BaseModel):
         queue_len: int = 65536,
         momentum: float = 0.999,
         shuffle_bn: bool = True,
-        bn_splits: int = 1,
+        bn_splits: int | str = 1,
         data_preprocessor: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
         queue_dtype: str = 'float32',
         compile_backbone: bool | dict = False,
     ) -> None:
-        if bn_splits < 1:
-            raise ValueError(f'bn_splits={bn_splits}: it is a number of groups, at least 1')
-        built_head = MODELS.build(head)
-        depth = STAGES.index(built_head.stages[-1]) + 1
-        backbone = dict(backbone, out_indices=tuple(STAGES.index(stage) + 1 for stage in built_head.stages))
-        # Keys are projected by averages of the query's projections, so the query has those of both.
-        scopes = [s for s in ('global', 'local') if s in built_head.query_scopes + built_head.key_scopes]
         super().__init__(
-            backbone=backbone,
-            neck=dict(neck, stages=built_head.stages, scopes=scopes),
+            backbone=with_four_maps(backbone),
             data_preprocessor=copy.copy(data_preprocessor) or dict(type='detco_mm.DetCoDataPreprocessor'),
             init_cfg=init_cfg,
         )
-        self.head = built_head
-        # MMSelfSup's ResNet insists on being built with four stages.
-        for name in self.backbone.res_layers[depth:]:
-            delattr(self.backbone, name)
-        self.backbone.res_layers = self.backbone.res_layers[:depth]
-        self.shuffle_bn = shuffle_bn
-        self.bn_splits = bn_splits
-        for scope in set(scopes) - set(self.head.query_scopes):
-            # l2g without g2g: the keys' global projection stays as it was drawn, for keys carry no gradient.
-            self.neck.projections[scope].requires_grad_(False)
+        self.head = MODELS.build(head)
+        self._places = [STAGES.index(stage) for stage in self.head.stages]
+        # Keys are projected by averages of the query's projections, so the query has those of both.
+        scopes = [s for s in ('global', 'local') if s in self.head.query_scopes + self.head.key_scopes]
+        self._build_neck(neck, scopes)
         self.key_encoder = MomentumEncoder(self.backbone, self.neck, momentum)
         num_rows = len(self.head.key_scopes) * len(self.head.stages)
         self.queue = KeyQueue(num_rows, queue_len, self.neck.out_channels, queue_dtype)
@@ -103,6 +103,9 @@ class DetCo(BaseModel):
                 encoder.backbone.compile(**options)
         self._pending_keys: list[Tensor] = []
         self._accumulating = False
+        self._sides_known: set[int] = set()  # of views that the backbone is known to take
+        has_bn = any(isinstance(module, _BatchNorm) for module in self.key_encoder.modules())
+        self.bn_groups = BNGroups(bn_splits, shuffle_bn, has_bn)
         if any(isinstance(module, SyncBatchNorm) for module in self.backbone.modules()):
             print_log(
                 'SyncBN in the pre-training backbone: its statistics over all GPUs undo shuffling BN, and query and '
@@ -110,6 +113,33 @@ class DetCo(BaseModel):
                 logger='current',
                 level=logging.WARNING,
             )
+
+    def _build_neck(self, neck: dict, scopes: list[str]) -> None:
+        """Find what the backbone returns, build the neck for it, freeze what no loss reaches."""
+        maps = four_maps(self.backbone, self._num_channels())
+        channels = tuple(found.shape[1] for found in maps)
+        given = tuple(neck.get('in_channels', channels))
+        if given != channels:
+            raise ValueError(
+                f'model.neck.in_channels={given}, and {type(self.backbone).__name__} returns maps of '
+                f'{", ".join(map(str, channels))} channels: leave in_channels out, and they are found'
+            )
+        self.neck = MODELS.build(dict(neck, in_channels=channels, stages=self.head.stages, scopes=scopes))
+        frozen = freeze_unreached(self.backbone, [maps[place] for place in self._places])
+        if set(scopes) - set(self.head.query_scopes):
+            # l2g without g2g: the keys' global projection stays as it was drawn, for keys carry no gradient.
+            vectors = []
+            for scope in self.head.query_scopes:
+                rows = getattr(self.neck, 'num_patches', 1) if scope == 'local' else 1
+                vectors.append(self.neck([maps[place].detach().repeat(rows, 1, 1, 1) for place in self._places], scope))
+            frozen += freeze_unreached(self.neck, vectors)
+        if frozen:
+            print_log(f'frozen, for no loss reaches them: {len(frozen)} weights, {frozen[0]} first', logger='current')
+
+    def _num_channels(self) -> int:
+        """How many channels the preprocessor makes."""
+        mean = getattr(self.data_preprocessor, 'mean', None)
+        return mean.numel() if isinstance(mean, Tensor) else 3
 
     def init_weights(self) -> None:
         """Initialise the query encoder and make the key encoder its copy."""
@@ -128,7 +158,8 @@ class DetCo(BaseModel):
         Returns:
             For each stage used, (N, C, h, w).
         """
-        return self.backbone(inputs if isinstance(inputs, Tensor) else inputs[0])
+        maps = self.backbone(inputs if isinstance(inputs, Tensor) else inputs[0])
+        return tuple(maps[place] for place in self._places)
 
     @contextmanager
     def no_sync(self) -> Iterator[None]:
@@ -184,22 +215,29 @@ class DetCo(BaseModel):
             self._pending_keys.clear()
         return losses
 
-    @staticmethod
-    def _encode(encoder, view: Tensor, scope: str) -> Tensor:
+    def _encode(self, encoder: Any, view: Tensor, scope: str) -> Tensor:
         """Encode one view, patches as a batch of small images, to (S, N, D)."""
         images = view.flatten(0, 1) if scope == 'local' else view
-        return encoder.neck(encoder.backbone(images), scope)
+        side = min(images.shape[2:])
+        if side not in self._sides_known:
+            if side < SIDE:
+                dry_run(self.backbone, images.shape[1], side)
+            self._sides_known.add(side)
+        with checkpointing_without_reentry(encoder.backbone):
+            maps = encoder.backbone(images)
+        return encoder.neck([maps[place] for place in self._places], scope)
 
     def _encode_keys(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """Encode the key views, shuffled for making use of BN, to scope -> (S, N, D)."""
         keys = {}
         for scope, view in views.items():
-            shuffles = self.shuffle_bn and (get_world_size() > 1 or self.bn_splits > 1)
+            groups = self.bn_groups(len(view))
+            shuffles = self.bn_groups.shuffle_bn and (get_world_size() > 1 or groups > 1)
             if shuffles:
                 permutation = draw_permutation(len(view) * get_world_size(), view.device)
                 view = shuffle(view, permutation)
-            groups = view.chunk(self.bn_splits)
-            encoded = torch.cat([self._encode(self.key_encoder, group, scope) for group in groups], dim=1)
+            parts = view.chunk(groups)
+            encoded = torch.cat([self._encode(self.key_encoder, part, scope) for part in parts], dim=1)
             if shuffles:
                 encoded = unshuffle(encoded.transpose(0, 1), permutation).transpose(0, 1)
             keys[scope] = encoded

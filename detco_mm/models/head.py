@@ -6,10 +6,10 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from detco_mm.registry import MODELS
+from detco_mm.registry import MODELS, STAGES
 
 from .info_nce import info_nce
-from .neck import SCOPES, STAGES
+from .neck import SCOPES
 
 # name -> (scope of the query, scope of the key); DetCo, equations 2 to 4. The cross contrast is one-way.
 PAIRS = {'g2g': ('global', 'global'), 'l2l': ('local', 'local'), 'l2g': ('local', 'global')}

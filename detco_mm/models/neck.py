@@ -8,9 +8,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from detco_mm.registry import MODELS
+from detco_mm.registry import MODELS, STAGES
 
-STAGES = ('res2', 'res3', 'res4', 'res5')
 SCOPES = ('global', 'local')
 NUM_PATCHES = 9  # PIRL's jigsaw is a grid of 3 x 3
 
@@ -76,7 +75,7 @@ class DetCoNeck(BaseModule):
     between stages, nor between scopes. ``DetCo`` sets `stages` and `scopes` to those that the head's pairs use.
 
     Args:
-        in_channels: C of res2..res5, always all four.
+        in_channels: C of res2..res5, always all four; ``DetCo`` finds them where a config leaves them out.
         out_channels: D.
         local_projection: 'compact', Linear(P*C, C) - ReLU - Linear(C, D); 'joint', the reference's Linear(P*C, P*C) -
             ReLU - Linear(P*C, D); 'per_patch', PIRL's C-C-D per patch, then Linear(P*D, D).

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from detco_mm.registry import STAGES
+
 plt.switch_backend('Agg')  # no display is needed, nor asked for
 
 INK, MUTED, FAINT = '#1b1f24', '#5b6470', '#d9dee4'
-STAGES = ('res2', 'res3', 'res4', 'res5')
 PAIRS = ('g2g', 'l2l', 'l2g')
 PAIR_NAMES = {'g2g': 'global to global', 'l2l': 'local to local', 'l2g': 'local to global'}
 # One hue from light to dark, since the stages are an order; three hues for the pairs, told apart also without red or

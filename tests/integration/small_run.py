@@ -14,7 +14,6 @@ CONFIG = 'configs/mini/detco_r18.py'
 NARROW = [
     'model.backbone.stem_channels=8',
     'model.backbone.base_channels=8',
-    'model.neck.in_channels=[8,16,32,64]',
     'model.neck.out_channels=16',
     'model.queue_len=8',
     'model.bn_splits=1',

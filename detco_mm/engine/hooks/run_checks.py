@@ -14,7 +14,8 @@ class RunChecks(Hook):
     """Compare queue, batch and data set before training starts; a model without DetCo's queue is left alone.
 
     Raises:
-        ValueError: from ``before_train``, if the keys of one optimizer step do not fit the queue, or if fused SGD would
+        ValueError: from ``before_train``, if the keys of one optimizer step do not fit the queue, ``bn_splits`` does
+            not divide the batch, or fused SGD would
             go on from an overflow of fp16.
     """
 
@@ -26,6 +27,8 @@ class RunChecks(Hook):
             return
         loader = runner.train_dataloader
         accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if hasattr(model, 'bn_groups'):
+            model.bn_groups(loader.batch_size)
         model.queue.check_batch(loader.batch_size * runner.world_size * accumulated)
         if model.queue.length > len(loader.dataset):
             runner.logger.warning(
