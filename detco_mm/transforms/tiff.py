@@ -14,8 +14,8 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, EXTRASAMPLES, SAMPLEFORMAT
 
 #: How a TIFF begins, BigTIFF's version number included.
 MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
-_GDAL_NODATA = 42113  # the tag that GDAL writes
-_ORIENTATION = 274
+GDAL_NODATA = 42113  # the tag that GDAL writes
+ORIENTATION = 274
 #: More pages than any instrument has bands; a film is no image.
 _MAX_PAGES = 1000
 #: Deflate makes at most 1032 bytes of one (zlib's technical details); what promises more is damaged.
@@ -66,7 +66,7 @@ def read_tiff_header(source: bytes | BinaryIO) -> TiffHeader:
     """Find the size of the first image of a TIFF without decoding it."""
     with _quiet(), tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
         series = _first_series(file)
-        sizes = dict(zip(_axes(series.axes, series.shape), series.shape, strict=True))
+        sizes = dict(zip(named_axes(series.axes, series.shape), series.shape, strict=True))
     return TiffHeader(sizes['X'], sizes['Y'])
 
 
@@ -91,15 +91,15 @@ def read_tiff(data: bytes) -> Raster:
         page = series.keyframe
         try:
             values = series.asarray()
-            values, more = bands_last(values, _axes(series.axes, series.shape))
+            values, more = bands_last(values, named_axes(series.axes, series.shape))
         except Exception as error:
             if 'imagecodecs' not in str(error) and not isinstance(error, ModuleNotFoundError):
                 raise
             values, more = _by_others(data, page, error), 0
         alpha = bool(page.extrasamples) and page.extrasamples[-1] in _ALPHA
-        tags = {code: page.tags[code].value for code in (_GDAL_NODATA, _ORIENTATION) if code in page.tags}
-    nodata = str(tags.get(_GDAL_NODATA, '')).strip(' \0')
-    return Raster(turned(values, int(tags.get(_ORIENTATION, 1))), alpha, float(nodata) if nodata else None, more)
+        tags = {code: page.tags[code].value for code in (GDAL_NODATA, ORIENTATION) if code in page.tags}
+    nodata = str(tags.get(GDAL_NODATA, '')).strip(' \0')
+    return Raster(turned(values, int(tags.get(ORIENTATION, 1))), alpha, float(nodata) if nodata else None, more)
 
 
 @contextlib.contextmanager
@@ -125,7 +125,7 @@ def _first_series(file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     return series
 
 
-def _axes(axes: str, shape: tuple[int, ...]) -> str:
+def named_axes(axes: str, shape: tuple[int, ...]) -> str:
     """Name the axes; an array saved without a word about its axes has its bands where it is shortest."""
     if len(shape) == 3 and axes[0] == 'Q' and shape[2] < min(shape[:2]):
         return 'YXS'
