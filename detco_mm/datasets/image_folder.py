@@ -66,9 +66,13 @@ class ImageFolder(BaseDataset):
         if self._fully_initialized:
             return
         super().full_init()
+        sizes: Sequence[int] = ()
         for step in self.pipeline.transforms:
             if hasattr(step, 'settle'):
                 step.settle(_Paths(self))
+            sizes = getattr(step, 'sizes', sizes)
+            if sizes and hasattr(step, 'check_sizes'):
+                step.check_sizes(sizes)
 
     def load_data_list(self) -> list[dict]:
         """Return one ``dict(img_path=...)`` for each image."""

@@ -1,9 +1,11 @@
 """JigsawPatches: a view -> nine shuffled patches."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 
 from detco_mm.registry import TRANSFORMS
 
@@ -42,6 +44,36 @@ class JigsawPatches:
         results['views'] = views
         return results
 
+    def check_sizes(self, sizes: Sequence[int]) -> None:
+        """Refuse, before the first step, views that cannot be cut; say so where their edges stay unused.
+
+        Args:
+            sizes: sides of the views, in pixels.
+
+        Raises:
+            ValueError: if a cell is smaller than a patch, or ``indices`` names a view that does not exist.
+        """
+        if wrong := [index for index in self.indices if not -len(sizes) <= index < len(sizes)]:
+            raise ValueError(f'JigsawPatches.indices={self.indices}: there is no view {wrong[0]}, only {len(sizes)}')
+        for size in dict.fromkeys(sizes[index] for index in self.indices):
+            self._check_cell(size, size)
+            if size % self.grid:
+                print_log(
+                    f'local views of {size} pixels make {self.grid}x{self.grid} cells of {size // self.grid}: the last '
+                    f'{size % self.grid} rows and columns are not used; a multiple of {self.grid} wastes none',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+
+    def _check_cell(self, height: int, width: int) -> None:
+        grid, size = self.grid, self.patch_size
+        if min(height // grid, width // grid) < size:
+            raise ValueError(
+                f'a view of {height}x{width} pixels has {grid}x{grid} cells of {height // grid}x{width // grid}, too '
+                f'small for patches of {size}x{size}: raise DetCoViews.local_size to at least {grid * size} or lower '
+                'JigsawPatches.patch_size'
+            )
+
     def cut(self, view: np.ndarray) -> np.ndarray:
         """Cut one view.
 
@@ -56,12 +88,7 @@ class JigsawPatches:
         """
         grid, size = self.grid, self.patch_size
         cell_height, cell_width = view.shape[0] // grid, view.shape[1] // grid
-        if min(cell_height, cell_width) < size:
-            raise ValueError(
-                f'a view of {view.shape[0]}x{view.shape[1]} pixels has {grid}x{grid} cells of {cell_height}x'
-                f'{cell_width}, too small for patches of {size}x{size}: raise DetCoViews.local_size to at least '
-                f'{grid * size} or lower JigsawPatches.patch_size'
-            )
+        self._check_cell(view.shape[0], view.shape[1])
         tops = np.random.randint(0, cell_height - size + 1, grid * grid).tolist()
         lefts = np.random.randint(0, cell_width - size + 1, grid * grid).tolist()
         patches = np.empty((grid * grid, size, size, *view.shape[2:]), view.dtype)

@@ -30,6 +30,7 @@ class Sample:
         values: for each type of numbers, (M, N) of the channels that are used, without what is NaN or nodata.
         looked_at: how many files could be decoded.
         plain: how many of them are 8-bit files, taken as they are.
+        sides: the shorter side of each, in pixels.
         refused: reasons for which files cannot be used, with one path each.
         notes: what else is worth a line.
     """
@@ -37,6 +38,7 @@ class Sample:
     values: dict[str, np.ndarray]
     looked_at: int
     plain: int
+    sides: list[int]
     refused: dict[str, list[str]]
     notes: list[str]
 
@@ -54,6 +56,7 @@ def look(paths: Sequence[str], pixels: Pixels, every: bool = False, max_pixels: 
     kept: dict[str, list[np.ndarray]] = {}
     refused: dict[str, list[str]] = {}
     notes: dict[str, None] = {}
+    sides: list[int] = []
     plain = looked_at = 0
     for path in [paths[index] for index in sorted(chosen)]:
         try:
@@ -62,6 +65,7 @@ def look(paths: Sequence[str], pixels: Pixels, every: bool = False, max_pixels: 
             if not every and pixels.leaves(data, header):
                 plain += 1
                 looked_at += 1
+                sides.append(min(header.width, header.height))
                 continue
             raster = read_raster(data, header)
             values = pixels.select(raster)
@@ -72,6 +76,7 @@ def look(paths: Sequence[str], pixels: Pixels, every: bool = False, max_pixels: 
         except (OSError, ValueError):
             continue  # skipped, named and counted while training
         looked_at += 1
+        sides.append(min(header.width, header.height))
         if raster.more:
             notes[f'of files with several images, such as {path}, the first is taken'] = None
         if values.shape[2] < raster.values.shape[2] and pixels.bands is None and raster.alpha:
@@ -83,11 +88,15 @@ def look(paths: Sequence[str], pixels: Pixels, every: bool = False, max_pixels: 
         flat = values[usable]
         kept.setdefault(values.dtype.name, []).append(flat[:: max(1, len(flat) // _PIXELS)])
     gathered = {kind: np.concatenate(parts) for kind, parts in kept.items()}
-    return Sample(gathered, looked_at, plain, refused, list(notes))
+    return Sample(gathered, looked_at, plain, sides, refused, list(notes))
 
 
 def settle(
-    paths: Sequence[str], pixels: Pixels, percentiles: Sequence[float] | None = None, max_pixels: int = MAX_PIXELS
+    paths: Sequence[str],
+    pixels: Pixels,
+    percentiles: Sequence[float] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    side: int = 0,
 ) -> Pixels:
     """Find the value range that is not stated, and say so in one line of the log.
 
@@ -97,6 +106,7 @@ def settle(
         percentiles: what to stretch, of all values of the sample; 8-bit files are stretched as well then. Default:
             :data:`PERCENTILES`, for files that are not 8-bit.
         max_pixels: files with more are left out.
+        side: of the largest view, in pixels; images that are mostly smaller are worth a warning.
 
     Returns:
         Pixels with a range for each type of numbers that was found; the same object if nothing is to be found.
@@ -108,6 +118,15 @@ def settle(
     _check_bands(sample, pixels)
     for note in sample.notes:
         print_log(f'pixels: {note}', logger='current', level=logging.WARNING)
+    median = float(np.median(sample.sides)) if sample.sides else side
+    if median < side:
+        print_log(
+            f'half of the images that were looked at are {median:g} pixels or less on their shorter side, and views of '
+            f'{side} pixels show them enlarged, which costs time and teaches nothing: lower global_size and '
+            'local_size of DetCoViews, and patch_size of JigsawPatches',
+            logger='current',
+            level=logging.WARNING,
+        )
     low, high = percentiles or PERCENTILES
     if not 0 <= low < high <= 100:
         raise ValueError(f'data.percentiles={percentiles}: write (low, high), 0 <= low < high <= 100')

@@ -135,7 +135,13 @@ class DetCoViews:
 
     def settle(self, paths: Sequence[str]) -> None:
         """Measure the value range on a sample of the files, if one is needed and none is stated; once, before a run."""
-        self.pixels = settle(paths, self.pixels, max_pixels=self.max_pixels)
+        self.pixels = settle(paths, self.pixels, max_pixels=self.max_pixels, side=max(self.sizes))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides of the four views, in pixels."""
+        sides = [size for size, _ in self._crops]
+        return tuple(sides * (4 // len(sides)))
 
     def _augment(self, view: np.ndarray, is_global: bool) -> np.ndarray:
         if is_global and self._rand_augment is not None:

@@ -4,8 +4,10 @@ import json
 import multiprocessing
 import os
 
+import cv2
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from PIL import Image
 
@@ -154,3 +156,25 @@ def test_data_workers_start_with_the_first_batch_and_not_before(folder):
     batches = iter(loader)
     assert len(set(multiprocessing.active_children()) - before) == 2
     assert before == set() and len(next(batches)['inputs']) == 4
+
+
+@pytest.mark.parametrize(
+    ('sizes', 'said'),
+    [
+        (dict(local_size=50), 'cells of 16x16, too small for patches of 20x20: raise DetCoViews.local_size'),
+        (dict(global_size=40, local_from_global=True), 'a view of 40x40 pixels'),
+    ],
+)
+def test_views_that_cannot_be_cut_stop_before_the_first_image_is_read(sizes, said, tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((90, 90, 3), np.uint8))
+    pipeline = [dict(type='detco_mm.DetCoViews', **sizes), dict(type='detco_mm.JigsawPatches', patch_size=20)]
+    with pytest.raises(ValueError, match=said):
+        ImageFolder(data_root=str(tmp_path), pipeline=pipeline).full_init()
+
+
+def test_images_smaller_than_the_views_are_worth_a_warning(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((32, 48, 3), np.uint8))
+    log = tmp_path / 'a.log'
+    MMLogger.get_instance(f'small {tmp_path}', log_file=str(log))
+    ImageFolder(data_root=str(tmp_path), pipeline=[dict(type='detco_mm.DetCoViews')]).full_init()
+    assert '32 pixels or less' in log.read_text() and 'lower global_size' in log.read_text()

@@ -71,3 +71,21 @@ def test_a_cell_smaller_than_a_patch_names_the_value_the_rule_and_the_way_out():
 def test_a_number_below_one_is_named(argument):
     with pytest.raises(ValueError, match=f'{argument}=0'):
         JigsawPatches(**{argument: 0})
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=st.integers(1, 300), grid=st.integers(1, 6), patch=st.integers(1, 100))
+def test_what_cannot_be_cut_is_refused_before_the_first_image(size, grid, patch):
+    step = JigsawPatches(grid, patch, indices=(0,))
+    view = np.zeros((size, size, 3), np.uint8)
+    if size // grid >= patch:
+        step.check_sizes([size])
+        assert step.cut(view).shape == (grid * grid, patch, patch, 3)
+    else:
+        with pytest.raises(ValueError, match=f'local_size to at least {grid * patch}'):
+            step.check_sizes([size])
+
+
+def test_a_view_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match='no view 4, only 4'):
+        JigsawPatches(indices=(2, 4)).check_sizes([255] * 4)

@@ -4,6 +4,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from detco_mm.engine.hooks.stop_on_non_finite import StopOnNonFinite
 from detco_mm.registry import HOOKS
@@ -25,6 +26,7 @@ class RunChecks(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not hasattr(getattr(model, 'queue', None), 'check_batch'):
             return
+        _check_channels(runner, model)
         loader = runner.train_dataloader
         accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if hasattr(model, 'bn_groups'):
@@ -60,3 +62,24 @@ class RunChecks(Hook):
                 'would leave momentum undefined; keep default_hooks.stop_on_non_finite, or set '
                 'optim_wrapper.optimizer.fused=False'
             )
+
+
+def _check_channels(runner: Runner, model: nn.Module) -> None:
+    """Refuse images of other channels than the preprocessor or the first convolution takes."""
+    pipeline = getattr(runner.train_dataloader.dataset, 'pipeline', None)
+    stated = [step.pixels.channels for step in getattr(pipeline, 'transforms', ()) if hasattr(step, 'pixels')]
+    if not stated:
+        return
+    moments = getattr(model.data_preprocessor, 'mean', None)
+    layers = [module for name, module in model.named_modules() if name.startswith('backbone')]
+    first = next((module for module in layers if isinstance(module, nn.Conv2d)), None)
+    normalised = stated[0] if moments is None else moments.numel()
+    # a stem that moves space to depth takes a multiple
+    fits = first is None or first.in_channels % stated[0] == 0
+    if normalised != stated[0] or not fits:
+        raise ValueError(
+            f'images of {stated[0]} channels, mean and std of {normalised}, a first convolution of '
+            f'{first.in_channels if first else stated[0]}: set data.channels={stated[0]} on the command line or in the '
+            "config, which the tools carry to all of them, or DetCoViews' pixels, model.data_preprocessor and "
+            'model.backbone.in_channels by hand'
+        )
