@@ -22,9 +22,10 @@ import sys
 from pathlib import Path
 
 import _stack  # noqa: F401
-from mmengine.config import DictAction
 
 from detco_mm.engine.errors import said_in_one_line
+from detco_mm.engine.mistakes import read_config
+from detco_mm.engine.options import read_options
 from detco_mm.experiments.ablation import Method, Study, Task, collect, course, plan
 from detco_mm.experiments.data_sets import DataSet
 from detco_mm.experiments.outcome import write_outcome
@@ -64,10 +65,8 @@ if __name__ == '__main__':
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], help='default: 0 1 2')
     parser.add_argument('--against', help='the start that others are compared with; the first by default')
     parser.add_argument('--work-dir', default='work_dirs/ablation', help='default: %(default)s')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, help='over every pre-training config'
-    )
-    parser.add_argument('--finetune-options', nargs='+', action=DictAction, default={}, help='for every detector')
+    parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], help='over every pre-training config')
+    parser.add_argument('--finetune-options', nargs='+', action='extend', default=[], help='for every detector')
     parser.add_argument('--fresh', action='store_true', help='repeat what is done')
     parser.add_argument('--report-only', action='store_true', help='write the table of what is done, run nothing')
     args = parser.parse_args()
@@ -81,6 +80,14 @@ if __name__ == '__main__':
     configs, go_on, finetune = (
         [os.path.relpath(path, ROOT) for path in paths] for paths in (args.configs, args.go_on, args.finetune)
     )
+    with said_in_one_line():  # read with the first config, which says what is text
+        options, finetune_options = (
+            read_options(texts, read_config(paths[0])) if texts and paths else {}
+            for texts, paths in (
+                (args.cfg_options, [*args.configs, *args.go_on]),
+                (args.finetune_options, args.finetune),
+            )
+        )
     weights = {name: str(Path(path).resolve()) for name, path in args.weights}
     data_sets = [DataSet(name, Path(folder).resolve()) for name, folder in args.data]
     work = Path(args.work_dir).resolve()
@@ -95,12 +102,12 @@ if __name__ == '__main__':
             for path in go_on
         ],
         tasks=[
-            Task(f'{Path(path).stem}{label(share)}', path, args.finetune_options, share=share)
+            Task(f'{Path(path).stem}{label(share)}', path, finetune_options, share=share)
             for path in finetune
             for share in args.shares or [None]
         ],
         seeds=args.seeds,
-        options=args.cfg_options,
+        options=options,
         data_sets=data_sets,
         split=args.split,
     )

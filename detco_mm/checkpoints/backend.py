@@ -14,7 +14,7 @@ SEALED = dict(backend='detco_mm.sealed')
 class SealedBackend(LocalBackend):
     """MMEngine's LocalBackend, which writes files atomically and, if they are PyTorch's, with a checksum in them.
 
-    LocalBackend leaves half a file, under the name of the whole, if a run is killed while it writes; and nobody notices
+    LocalBackend leaves half a file under its final name if a run is killed while it writes; and nobody notices
     bits that change on the disk.
     """
 

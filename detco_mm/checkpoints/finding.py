@@ -22,7 +22,7 @@ def newest_intact_checkpoint(work_dir: str | Path) -> Path | None:
         The path; None if there is no checkpoint at all.
 
     Raises:
-        ValueError: if there are checkpoints, but none is whole.
+        ValueError: if there are checkpoints, but none is intact.
     """
     folders = {Path(work_dir)}
     if (last := Path(work_dir, 'last_checkpoint')).is_file():

@@ -20,7 +20,7 @@ from packaging.version import Version
 from detco_mm.compat.versions import SAFE_TORCH
 
 # All that a pickled dict of arrays and tensors calls upon to be built. `_load_from_bytes` reads a nested torch file,
-# and reads anything when left alone: it goes through weights_only here.
+# and by itself reads anything: it goes through weights_only here.
 _ALLOWED: dict[tuple[str, str], Any] = {
     ('collections', 'OrderedDict'): OrderedDict,
     ('_codecs', 'encode'): lambda text, encoding: text.encode('latin1') if encoding == 'latin1' else _refuse(encoding),

@@ -1,4 +1,4 @@
-"""Checkpoints that carry a checksum, and so know whether they are whole."""
+"""Checkpoints that carry a checksum, by which they are known to be intact."""
 
 import hashlib
 import zipfile

@@ -36,7 +36,7 @@ def check_versions(installed: Callable[[str], str] = version) -> None:
         installed: gives the version of a distribution, or raises PackageNotFoundError.
 
     Raises:
-        StackError: one line with the name, the version found, the range, and the command that mends it.
+        StackError: one line with the name, the version found, the range, and the command that fixes it.
 
     Warns of a PyTorch in which checkpoints are not safe to read; training does not suffer from it.
     """

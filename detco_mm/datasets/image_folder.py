@@ -108,7 +108,7 @@ class ImageFolder(BaseDataset):
         path = self.get_data_info(last)['img_path']
         raise RuntimeError(
             f'none of {tries} images in a row, out of {len(self)}, could be decoded; the last one was {path}. The '
-            'warnings above say why. Check that data.root holds whole image files, and remove what is broken'
+            'warnings above say why. Check that data.root holds intact image files, and remove what is broken'
         )
 
     def _found(self, folder: str) -> list[str]:
@@ -129,7 +129,7 @@ class ImageFolder(BaseDataset):
         if not fileio.exists(self.ann_file):
             raise FileNotFoundError(
                 f'no annotation file at "{self.ann_file}": ann_file is relative to data_root="{self.data_root}"; '
-                "mend it, or set ann_file='' to search the folder"
+                "correct it, or set ann_file='' to search the folder"
             )
         if self.ann_file.endswith('.json'):
             content = fileio.load(self.ann_file)
@@ -148,7 +148,7 @@ class ImageFolder(BaseDataset):
             example = f'such as "{paths[0]}"' if paths else 'for it lists none'
             raise FileNotFoundError(
                 f'"{self.ann_file}" names {len(paths)} images, but none of the first ten is there, {example}: its '
-                f'paths are relative to "{folder}"; mend data_root or data_prefix[\'img_path\']'
+                f'paths are relative to "{folder}"; correct data_root or data_prefix[\'img_path\']'
             )
         return paths
 

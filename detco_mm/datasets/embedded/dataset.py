@@ -141,7 +141,7 @@ def run_lengths(mask: NDArray[np.bool_]) -> dict[str, list[int]]:
 
 
 def _is_made(target: Path, stamp: dict[str, Any]) -> bool:
-    """Whether the set is there, False where nothing is; a folder with anything else is left alone, with an error."""
+    """Whether the set exists, False where nothing does; a folder with anything else is not touched, with an error."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     way_out = 'choose another folder, or remove this one by hand'

@@ -72,7 +72,7 @@ class CountSkipped(Hook):
             raise RunStopped(
                 f'{total} of {tried} tries to use a file failed, {100 * total / tried:.1f} %, above the limit of '
                 f'{100 * self.max_share:g} %: {_listed(counts)}; such as {", ".join(paths)}. The log names each with '
-                'its reason. Mend or remove such files, check that data.root was copied to its end, or raise '
+                'its reason. Fix or remove such files, check that data.root was copied to its end, or raise '
                 'default_hooks.count_skipped.max_share'
             )
         return counts

@@ -12,7 +12,7 @@ from detco_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class RunChecks(Hook):
-    """Compare queue, batch and data set before training starts; a model without DetCo's queue is left alone.
+    """Compare queue, batch and data set before training starts; a model without DetCo's queue is skipped.
 
     Raises:
         ValueError: from ``before_train``, if the keys of one optimizer step do not fit the queue, ``bn_splits`` does
@@ -41,7 +41,7 @@ class RunChecks(Hook):
         if len(loader) % accumulated:
             runner.logger.warning(
                 f'an epoch of {len(loader)} micro-batches ends within an optimizer step of {accumulated}: a checkpoint '
-                'of its end lacks the gradients so far, and a resumed run differs from one that was left alone; choose '
+                'of its end lacks the gradients so far, and a resumed run differs from an uninterrupted one; choose '
                 'a batch size or optim_wrapper.accumulative_counts that divides'
             )
 

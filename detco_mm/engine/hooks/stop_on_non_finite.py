@@ -21,9 +21,9 @@ from detco_mm.registry import HOOKS
 SHOWN, RANKS_SHOWN = 8, 4
 SCALED = 'gradients are not, not even at a loss scale below 1'
 MEND = (
-    'Mend or remove images with non-finite pixels. Otherwise lower the learning rate or lengthen its warm-up, '
+    'Fix or remove images with non-finite pixels. Otherwise lower the learning rate or lengthen its warm-up, '
     'clip gradients (optim_wrapper.clip_grad.max_norm), or train without --amp. Checkpoints written before '
-    'are whole, but --resume alone meets the same batches; to pass over a few such steps, raise '
+    'are intact, but --resume alone meets the same batches; to skip a few such steps, raise '
     'default_hooks.stop_on_non_finite.max_skips'
 )
 
@@ -54,7 +54,7 @@ class _Forward:
         self.pixels = pixels
 
     def complaints(self) -> list[tuple[int, str]]:
-        """Name the losses that are not finite and the images; what is told first, an image's own pixels, gets a 0."""
+        """Name the losses that are not finite and the images; sort key: 0 if an image itself is non-finite, else 1."""
         values = {name: float(loss) for name, loss in self.losses.items()}
         bad = [f'{name} {value}' for name, value in values.items() if not math.isfinite(value)]
         if not bad:

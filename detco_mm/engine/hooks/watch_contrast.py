@@ -35,7 +35,7 @@ class WatchContrast(Hook):
     """Look at the newest keys and at the contrast's accuracy from time to time, and warn once of what is wrong.
 
     Nothing is looked at before the queue has turned over. The cosines are in the log and its scalars as
-    ``key_cosine_{scope}_{stage}``. A model without DetCo's queue is left alone.
+    ``key_cosine_{scope}_{stage}``. A model without DetCo's queue is skipped.
 
     Args:
         interval: steps from one look to the next; an accuracy is the mean over them, of the first rank's images.
@@ -112,12 +112,12 @@ class WatchContrast(Hook):
             'nothing is learnt there: look at the learning rate and at the views (tools/visualize.py)',
         )
 
-    def _warn(self, runner: Runner, found: Mapping[str, float], what: str, mend: str) -> None:
+    def _warn(self, runner: Runner, found: Mapping[str, float], what: str, advice: str) -> None:
         """Name what was not so at the last look."""
-        known = self._known.get(mend, set())
-        self._known[mend] = set(found)
+        known = self._known.get(advice, set())
+        self._known[advice] = set(found)
         if new := found.keys() - known:
-            runner.logger.warning(f'step {runner.iter + 1}: {what}: {_figures(found, new)}. {mend}; {README}')
+            runner.logger.warning(f'step {runner.iter + 1}: {what}: {_figures(found, new)}. {advice}; {README}')
 
 
 def _figures(found: Mapping[str, float], names: Iterable[str]) -> str:
