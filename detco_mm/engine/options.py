@@ -119,6 +119,8 @@ def _at(node: Any, names: Sequence[str]) -> Any:
 def _refuse_unread(name: str, cfg: Config, options: Iterable[str]) -> None:
     names = name.split('.')
     if names[0] not in _SECTIONS['']:
+        if set(_copies(name, cfg)) & set(options):
+            return  # a variable of the config, together with the settings that it stands for
         raise ValueError(f'--cfg-options {name}: nothing reads it{_instead(name, cfg)}')
     for depth, part in enumerate(names):
         above, path = _at(cfg, names[:depth]) if depth else cfg, '.'.join(names[:depth])
@@ -147,11 +149,8 @@ def _refuse_unread(name: str, cfg: Config, options: Iterable[str]) -> None:
 def _instead(name: str, cfg: Config, path: str = '', known: Iterable[str] = ()) -> str:
     """Name the nearest setting, if one is near."""
     if not path and name.split('.')[0] in cfg:
-        value = cfg[name.split('.')[0]]
-        copies = [other for other, found in _entries(cfg) if found == value and other in _settings(cfg)]
-        if copies:
-            rest = name.split('.')[1:]
-            return f', for the config has copied it: set {".".join([copies[0], *rest])}'
+        if copies := _copies(name, cfg):
+            return f', for the config has copied it: set {copies[0]}'
     settings = _settings(cfg) | {f'{path}.{one}' for one in known if path}
     depth, last = len(path.split('.')) if path else 0, name.split('.')[-1]
     part = name.split('.')[depth]
@@ -161,6 +160,14 @@ def _instead(name: str, cfg: Config, path: str = '', known: Iterable[str] = ()) 
     near = near or sorted((one for one in settings if one.split('.')[-1] == last), key=len)[:1]
     near = near or difflib.get_close_matches(name, settings, 1, 0.5)
     return f'; the nearest setting is {near[0]}' if near else ''
+
+
+def _copies(name: str, cfg: Config) -> list[str]:
+    """The settings that have the value of a variable of the config, or of a part of one."""
+    first, *rest = name.split('.')
+    value = cfg.get(first)
+    known = _settings(cfg)
+    return ['.'.join([other, *rest]) for other, found in _entries(cfg) if found == value and other in known]
 
 
 def _settings(cfg: Config) -> set[str]:

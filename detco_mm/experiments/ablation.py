@@ -120,7 +120,7 @@ class _Run:
         assert self.method.config is not None
         config = overridden(self.root / self.method.config, {**self.study.options, 'randomness.seed': self.seed})
         if self.data_set:
-            config.data.update(root=str(self.data_set.unlabelled), ann_file='')
+            config.train_dataloader.dataset.update(data_root=str(self.data_set.unlabelled), ann_file='')
         return config
 
     def images(self) -> int:

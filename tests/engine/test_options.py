@@ -110,6 +110,10 @@ def test_a_detectors_own_variable_is_named_with_the_setting_that_has_its_value()
         read_options(['data_root=x'], DETECTOR)
 
 
+def test_together_with_that_setting_it_does_no_harm():
+    assert read_options(['data_root=x', 'train_dataloader.dataset.data_root=x'], DETECTOR)
+
+
 def test_an_index_beyond_a_list_is_refused():
     with pytest.raises(ValueError, match='param_scheduler is a list of 2, counted from 0'):
         read_options(['param_scheduler.2.T_max=3'], PRETRAIN)
