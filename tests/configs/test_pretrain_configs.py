@@ -177,5 +177,6 @@ def test_every_ablation_takes_a_training_step(tmp_path):
         terms = len(head.pairs) * sum(weight > 0 for weight in head.stage_weights.values())
         assert sum(key.startswith('loss') for key in losses) == terms, name
         sum(value for key, value in losses.items() if key.startswith('loss')).backward()
-        used = [p for key, p in model.named_parameters() if not key.startswith('key_encoder.')]
-        assert all(torch.isfinite(p.grad).all() for p in used), name
+        # what no loss reaches is frozen, as stages behind the only one that is contrasted
+        used = [p for p in model.parameters() if p.requires_grad]
+        assert used and all(torch.isfinite(p.grad).all() for p in used), name
