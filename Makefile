@@ -3,8 +3,10 @@ SIZE ?= small
 # What .venv is made with, where it is not the first that fits; what runs in it is not told.
 PYTHON ?=
 unexport PYTHON
+# Two workers with one thread each; a worker that has nothing left takes tests from the other.
+PYTEST = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup check demo benchmark-mini data test test-all test-only lint format clean
+.PHONY: help setup check demo benchmark-mini data test test-all test-exhaustive test-only lint format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,11 +29,14 @@ data: setup ## make the embedded detection data in data/embedded
 
 test: setup lint test-only ## lint, types and tests
 
-test-all: setup lint ## the same, and the tests that take minutes each
-	.venv/bin/python -m pytest -m ''
+test-all: setup lint ## the same, and the tests that take a minute or more: what CI runs
+	$(PYTEST) -m 'not exhaustive'
+
+test-exhaustive: setup ## the tutorial as written, every detector at full size, twenty kills: by hand
+	$(PYTEST) -m exhaustive
 
 test-only: setup
-	.venv/bin/python -m pytest
+	$(PYTEST)
 
 lint: setup ## ruff, mypy, shellcheck
 	.venv/bin/ruff check .
