@@ -1,8 +1,13 @@
 """The command line of the tools that train and test; it needs nothing of the stack, so that --help is quick."""
 
 import argparse
+import multiprocessing
 import os
 import sys
+
+if getattr(multiprocessing.current_process(), '_inheriting', False):  # as multiprocessing.spawn itself tells
+    # A data worker that is started by spawn imports the tool, then the data set: mmcv has to be complete before.
+    import _stack  # noqa: F401
 
 
 def parse(default_scope: str, tests: bool = False) -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """What the command line asks for, written into a run's config."""
 
+import multiprocessing
 import zipfile
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -51,6 +52,9 @@ def apply_command_line(
     """
     _merge(cfg, spelled_out(options or {}, cfg))
     _write_checkpoints_safely(cfg)
+    processes = cfg.get('env_cfg', {}).get('mp_cfg', {})
+    if processes.get('mp_start_method') == 'fork' and 'fork' not in multiprocessing.get_all_start_methods():
+        processes.mp_start_method = None  # MMDetection's configs name fork; None is what the system has
     _add_trackers(cfg, trackers)
     if not torch.cuda.is_available():
         _replace_sync_bn(cfg)

@@ -6,18 +6,19 @@ import sys
 
 import pytest
 
+from tests.integration import layouts
 from tests.integration.small_run import CONFIG, ROOT, command, photographs
 from tests.integration.test_resume import losses
 
 #: Python imports it as it starts, in every process: the run, and its data workers, which are started by spawn.
 ELSEWHERE = """
-import builtins, multiprocessing.context as contexts, os, signal, sys
+import builtins, multiprocessing, multiprocessing.context as contexts, os, signal, sys
 for name in {missing!r}:
     delattr(signal, name)
 del os.sched_getaffinity
 del contexts._concrete_contexts['fork'], contexts._concrete_contexts['forkserver']
 contexts._default_context._default_context = contexts._concrete_contexts['spawn']
-contexts.DefaultContext.get_all_start_methods = lambda self: ['spawn']
+multiprocessing.get_all_start_methods = lambda: ['spawn']
 
 def without_proc(path, *arguments, open=builtins.open, **more):
     if str(path).startswith('/proc'):
@@ -60,3 +61,17 @@ def test_pre_training_with_data_workers_runs_and_ends(elsewhere, tmp_path):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert len(losses(tmp_path / 'run')) == 3 and (tmp_path / 'run/epoch_1.pth').is_file()
     assert '1 times up to now an image could not be decoded' in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_fine_tuning_with_data_workers_runs_and_ends(elsewhere, tmp_path):
+    root = layouts.embedded(tmp_path / 'data', train=4, val=2)
+    options = ['train_dataloader.batch_size=2', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2']
+    options += ['default_hooks.checkpoint.interval=2', f'val_evaluator.ann_file={root}/annotations/instances_val.json']
+    for part in ('train', 'val'):
+        options += [f'{part}_dataloader.dataset.data_root={root}/', f'{part}_dataloader.num_workers=1']
+    line = [sys.executable, 'tools/det_train.py', 'configs/mini/mask-rcnn_r18_fpn_embedded.py']
+    line += ['--work-dir', str(tmp_path / 'run'), '--cfg-options', *options]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert (tmp_path / 'run/iter_2.pth').is_file() and 'coco/segm_mAP' in done.stdout + done.stderr
