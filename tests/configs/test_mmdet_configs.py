@@ -108,6 +108,24 @@ def test_a_semi_supervised_config_differs_by_its_labels_alone(family, percent):
     assert share == whole
 
 
+def without_lengths(cfg):
+    """A config's settings but for how long it trains and how often it is looked at."""
+    content = cfg._cfg_dict.to_dict()
+    precise, (first, second) = content['custom_hooks'], content['param_scheduler']
+    for node in (content['train_cfg'], content):
+        del node['max_iters']
+    del content['train_cfg']['val_interval'], content['default_hooks']['checkpoint']['interval']
+    del precise[0]['interval'], first['end'], second['end'], second['milestones']
+    return content
+
+
+@pytest.mark.parametrize('schedule', ['1x', '2x'])
+@pytest.mark.parametrize('family', ['mask-rcnn_r50_fpn', 'mask-rcnn_r50-c4', 'retinanet_r50_fpn'])
+def test_a_longer_schedule_differs_by_its_lengths_alone(family, schedule):
+    long, short = (Config.fromfile(CONFIGS / f'mmdet/{family}_{name}_coco.py') for name in (schedule, '12k'))
+    assert without_lengths(long) == without_lengths(short)
+
+
 def test_sparse_r_cnn_keeps_mmdetections_recipe_but_for_the_norms():
     cfg = Config.fromfile(CONFIGS / 'mmdet/sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco.py')
     assert cfg.train_cfg.max_epochs == 36 and cfg.param_scheduler[1].milestones == [27, 33]
