@@ -1,20 +1,16 @@
 """Run a tool by its command line, and a backbone to give to it."""
 
-import subprocess
 import sys
-from pathlib import Path
 
 import torch
 from mmselfsup.models.backbones import ResNet
 
-ROOT = Path(__file__).parents[2]
+from tests.integration import forked
 
 
 def ran(tool, *arguments, expect=0):
     """What a tool prints or, where it must fail, complains of."""
-    done = subprocess.run(
-        [sys.executable, f'tools/{tool}', *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = forked.run([sys.executable, f'tools/{tool}', *arguments])
     assert done.returncode == expect, f'{done.stdout[-2000:]}\n{done.stderr[-3000:]}'
     return done.stdout if expect == 0 else done.stderr
 

@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import psutil
 from skimage import data
 
-ROOT = Path(__file__).parents[2]
+from tests.integration.forked import ROOT, Forked
+
 CONFIG = 'configs/mini/detco_r18.py'
 NARROW = [
     'model.backbone.stem_channels=8',
@@ -46,9 +46,11 @@ def command(script, *arguments, options=()):
 
 
 def start(line, log, **environment):
-    """Start a command; its output goes to a file."""
+    """Start a command; its output goes to a file. A script of Python's gets a process with the stack imported."""
     with open(log, 'w') as out:
         variables = {**os.environ, 'OMP_NUM_THREADS': '1', **environment}
+        if line[0] == sys.executable and line[1].endswith('.py'):
+            return Forked(line[1:], out, out, env=variables)
         return subprocess.Popen(
             line,
             cwd=ROOT,

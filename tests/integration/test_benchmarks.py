@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import mmcv
 import numpy as np
 import pytest
 
+from tests.integration import forked
 from tests.integration.small_run import NARROW, photographs
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 def run(script, *flags, out):
     line = [sys.executable, ROOT / f'tools/benchmarks/{script}.py', '--repeats', '1', '--json', out, *flags]
-    done = subprocess.run(list(map(str, line)), cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = forked.run(line, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     figures = json.loads(out.read_text())
     assert figures['title'] in done.stdout and figures['about']['torch'] in done.stdout
@@ -85,7 +85,7 @@ def test_parts(tmp_path):
 
 def report(*flags, expect=0):
     line = [sys.executable, 'tools/benchmarks/report.py', '--sizes', 'tiny', *map(str, flags)]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = forked.run(line)
     assert done.returncode == expect, done.stdout[-2000:] + done.stderr[-2000:]
     return done
 

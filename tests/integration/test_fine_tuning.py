@@ -1,7 +1,6 @@
 """What is left of a fine-tuning run to look at: scalars for TensorBoard, a table of AP by checkpoint, a page."""
 
 import json
-import subprocess
 import sys
 import time
 
@@ -10,14 +9,13 @@ import pytest
 pytest.importorskip('mmcv.ops')
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.integration import layouts
-from tests.integration.small_run import ROOT
+from tests.integration import forked, layouts
 
 CONFIG = 'configs/mini/mask-rcnn_r18_fpn_embedded.py'
 
 
 def ran(*line):
-    done = subprocess.run([sys.executable, *map(str, line)], cwd=ROOT, capture_output=True, text=True)
+    done = forked.run([sys.executable, *line])
     assert done.returncode == 0, f'{done.stdout[-2000:]}\n{done.stderr[-3000:]}'
     return done.stdout
 
@@ -85,7 +83,5 @@ def test_the_page_holds_every_evaluation_and_the_curves(run, tmp_path):
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    done = subprocess.run(
-        [sys.executable, 'tools/det_report.py', str(tmp_path)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = forked.run([sys.executable, 'tools/det_report.py', tmp_path])
     assert done.returncode == 1 and f'nothing was logged in "{tmp_path}"' in done.stderr

@@ -16,6 +16,7 @@ from detco_mm.checkpoints.finding import newest_intact_checkpoint
 from detco_mm.checkpoints.reading import safe_loading
 from detco_mm.datasets import ImageFolder
 from tests.checkpoints.test_reading import Runs
+from tests.integration import forked
 from tests.integration.small_run import CONFIG, ROOT, command, photographs
 from tests.integration.test_tools import DETECTOR, complaint
 
@@ -188,7 +189,7 @@ def test_a_config_inside_a_checkpoint_is_not_executed(images, tmp_path):
     mark = tmp_path / 'ran'
     options = [f'data.root={images}', 'train_cfg.max_epochs=1']
     line = command('tools/train.py', CONFIG, '--work-dir', tmp_path / 'run', options=options)
-    subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
+    assert forked.run(line).returncode == 0
     checkpoint = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=True)
     checkpoint['meta']['config'] = f'open({str(mark)!r}, "w").close()\na = 1'
     torch.save(checkpoint, tmp_path / 'evil.pth')
@@ -199,7 +200,7 @@ def test_a_config_inside_a_checkpoint_is_not_executed(images, tmp_path):
     again = command(
         'tools/train.py', CONFIG, '--work-dir', tmp_path / 'on', '--resume', tmp_path / 'evil.pth', options=options
     )
-    done = subprocess.run(again, cwd=ROOT, capture_output=True, text=True)
+    done = forked.run(again)
     assert done.returncode == 0 and 'resumed epoch: 1' in done.stdout + done.stderr
     assert not mark.exists()
 

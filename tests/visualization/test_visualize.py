@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +18,8 @@ from detco_mm.visualization.figures import STAGES
 from detco_mm.visualization.report import Section, html_page
 from detco_mm.visualization.similarity import StageMaps, similarity, similarity_picture, stage_maps
 from detco_mm.visualization.similarity_widget import similarity_widget
+from tests.integration import forked
 
-ROOT = Path(__file__).parents[2]
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 in_a_browser = pytest.mark.skipif(BROWSER is None, reason='no Chromium')
 CAT, ASTRONAUT = data.chelsea(), data.astronaut()
@@ -139,11 +138,11 @@ def test_the_command_writes_all_parts_and_the_browser_shows_every_picture(tmp_pa
         )
     )
     made = [sys.executable, 'tools/make_data.py', str(tmp_path / 'data'), '--unlabelled', '0', '--train', '1']
-    subprocess.run([*made, '--val', '6', '--test', '0'], cwd=ROOT, check=True, capture_output=True)
+    assert forked.run([*made, '--val', '6', '--test', '0']).returncode == 0
     line = [sys.executable, 'tools/visualize.py', 'configs/mini/detco_r18.py', '--out', str(tmp_path / 'out')]
     line += ['--images', str(tmp_path / 'a <i>.jpg'), str(tmp_path / 'b.jpg'), '--checkpoints', 'random', 'random']
     line += ['--run', str(tmp_path / 'run'), '--objects', str(tmp_path / 'data/annotations/instances_val.json')]
-    done = subprocess.run([*line, str(tmp_path / 'data/val')], cwd=ROOT, capture_output=True, text=True)
+    done = forked.run([*line, str(tmp_path / 'data/val')])
     assert done.returncode == 0, done.stderr[-3000:]
     names = {path.name for path in (tmp_path / 'out').iterdir()}
     assert {'views-1.png', 'views-2.png', 'similarity-at-the-given-point.png', 'training-1.png'} <= names
@@ -165,5 +164,5 @@ def test_the_command_writes_all_parts_and_the_browser_shows_every_picture(tmp_pa
 )
 def test_what_cannot_be_drawn_is_said(arguments, words):
     line = [sys.executable, 'tools/visualize.py', 'configs/mini/detco_r18.py', *arguments]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    done = forked.run(line)
     assert done.returncode != 0 and words in done.stderr and 'Traceback' not in done.stderr

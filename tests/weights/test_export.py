@@ -1,7 +1,6 @@
 """From a pre-training checkpoint to MMDetection's ResNet."""
 
 import pickle
-import subprocess
 import sys
 
 import pytest
@@ -10,6 +9,7 @@ from mmdet.models.backbones import ResNet as DetectionResNet
 from mmselfsup.models.backbones import ResNet
 
 from detco_mm.weights import export_backbone, read_backbone, verify_backbone
+from tests.integration import forked
 
 
 @pytest.fixture(params=[18, 50])
@@ -95,9 +95,9 @@ def test_what_is_no_checkpoint_is_refused_with_a_reason(tmp_path):
 
 def test_the_command_prints_one_line(pretrained):
     command = [sys.executable, 'tools/export_backbone.py', pretrained[2], pretrained[2].with_name('b.pth')]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = forked.run(command)
     assert done.returncode == 0 and 'tensors, SHA-256' in done.stdout
-    done = subprocess.run([*command[:2], 'absent.pth', 'b.pth'], capture_output=True, text=True)
+    done = forked.run([*command[:2], 'absent.pth', 'b.pth'])
     assert done.returncode == 1
     assert done.stderr.startswith('FileNotFoundError: no checkpoint at "absent.pth"')
     assert done.stderr.count('\n') == 1

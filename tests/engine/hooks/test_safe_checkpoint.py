@@ -2,12 +2,12 @@
 
 import os
 import re
-import subprocess
 
 import pytest
 
 from detco_mm.checkpoints.sealing import find_corruption
 from detco_mm.engine.hooks import SafeCheckpoint
+from tests.integration import forked
 from tests.integration.small_run import CONFIG, ROOT, command, photographs
 from tests.integration.test_resume import losses
 
@@ -19,17 +19,12 @@ def images(tmp_path_factory):
     return photographs(tmp_path_factory.mktemp('images'), 16)
 
 
-def train(images, work_dir, *options, config=CONFIG, resume=False, blocks='unlimited'):
-    """Train with a limit on the size of files, in KiB: what writes more gets an error, as on a full disk."""
+def train(images, work_dir, *options, config=CONFIG, resume=False, file_size=None):
+    """Train with a limit on the size of files, in bytes: what writes more gets an error, as on a full disk."""
     flags = ['--work-dir', work_dir, *(['--resume'] if resume else [])]
     line = command('tools/train.py', config, *flags, options=[f'data.root={images}', *options])
-    return subprocess.run(
-        ['bash', '-c', f'ulimit -f {blocks}; exec "$@"', 'bash', *map(str, line)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
-    )
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
+    return forked.run(line, env=environment, file_size=file_size)
 
 
 GROWING = """
@@ -57,7 +52,7 @@ def test_the_newest_are_kept_and_whole(images, tmp_path):
 
 def test_a_full_disk_stops_the_run_with_one_message_and_the_last_checkpoint_is_whole(images, growing, tmp_path):
     work_dir = tmp_path / 'run'
-    done = train(images, work_dir, KEEP_ONE, config=growing, blocks=4096)
+    done = train(images, work_dir, KEEP_ONE, config=growing, file_size=4096 * 1024)
     assert done.returncode == 1
     said = re.findall('ERROR - .*', done.stdout + done.stderr)
     assert len(said) == 1 and 'checkpoint epoch_2.pth could not be written: ' in said[0]
@@ -76,7 +71,7 @@ def test_a_full_disk_stops_the_run_with_one_message_and_the_last_checkpoint_is_w
 def test_a_full_disk_can_be_passed_over(images, growing, tmp_path):
     work_dir = tmp_path / 'run'
     go_on = 'default_hooks.checkpoint.if_not_written=go_on'
-    done = train(images, work_dir, KEEP_ONE, go_on, config=growing, blocks=4096)
+    done = train(images, work_dir, KEEP_ONE, go_on, config=growing, file_size=4096 * 1024)
     assert done.returncode == 0, done.stderr[-2000:]
     assert 'the run goes on and tries again at the next interval' in done.stdout + done.stderr
     assert len(losses(work_dir)) == 12 and [path.name for path in work_dir.glob('*.pth')] == ['epoch_1.pth']

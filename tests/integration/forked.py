@@ -1,0 +1,138 @@
+"""Processes that tests/server.py forks, with the face of `subprocess`."""
+
+import atexit
+import functools
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).parents[2]
+
+
+@functools.cache
+def _server() -> socket.socket:
+    """Start the server of this process; it ends with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        server = subprocess.Popen(
+            [sys.executable, ROOT / 'tests/server.py', str(theirs.fileno())],
+            cwd=ROOT,
+            env={**os.environ, 'OMP_NUM_THREADS': '1'},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def end() -> None:
+        ours.close()
+        server.wait()
+
+    atexit.register(end)
+    return ours
+
+
+class Forked:
+    """A child of the server.
+
+    Args:
+        line: a script and its arguments, as behind `python`; with `function`, a name for it and text arguments.
+        stdout, stderr: open files.
+        env: all of its environment; by default that of this process.
+        function: ``module:name`` of what to call with the arguments, instead of a script.
+        file_size: limit of the files that it writes, in bytes: beyond it they get an error, as on a full disk.
+    """
+
+    def __init__(
+        self,
+        line: Sequence[object],
+        stdout: IO,
+        stderr: IO,
+        cwd: Path = ROOT,
+        env: dict[str, str] | None = None,
+        function: str | None = None,
+        file_size: int | None = None,
+    ) -> None:
+        self.args = list(map(str, line))
+        self.returncode: int | None = None
+        request = dict(
+            line=self.args,
+            cwd=str(cwd),
+            env=dict(os.environ if env is None else env),
+            function=function,
+            file_size=file_size,
+        )
+        reading, writing = os.pipe()
+        try:
+            files = [stdout.fileno(), stderr.fileno(), writing]
+            socket.send_fds(_server(), [json.dumps(request).encode()], files)
+        finally:
+            os.close(writing)
+        self._report = os.fdopen(reading, 'rb', buffering=0)
+        self.pid = self._number()
+
+    def _number(self) -> int:
+        """Read the next line of the server's report."""
+        text = b''
+        while not text.endswith(b'\n'):
+            part = self._report.read(32)
+            if not part:
+                raise RuntimeError(f'tests/server.py has ended while it ran {self.args[0]}; see its traceback above')
+            text += part
+        first, _, rest = text.decode().partition('\n')
+        if rest:  # it has ended already
+            self.returncode = int(rest)
+            self._report.close()
+        return int(first)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end and return the exit code; that of a signal is negative."""
+        if self.returncode is None:
+            if not select.select([self._report], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = self._number()
+            self._report.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Return the exit code if it has ended."""
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+def run(line: Sequence[object], timeout: float = 600, **options) -> subprocess.CompletedProcess:
+    """Run ``python SCRIPT ...`` to its end, as `subprocess.run` does with its output captured as text."""
+    assert line[0] == sys.executable, line
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        process = Forked(line[1:], stdout, stderr, **options)
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
+        said = []
+        for file in (stdout, stderr):
+            file.seek(0)
+            said.append(file.read().decode())
+    return subprocess.CompletedProcess(process.args, code, *said)
