@@ -1,12 +1,13 @@
 """A process with the stack imported, which forks: a tool starts in milliseconds instead of seconds.
 
-tests/integration/forked.py starts one per pytest process, ``python tests/server.py FD``, and asks it over the socket FD
-for children. Each is a process of its own with a real pid, arguments, environment, folder and files, so that signals,
-kills and exit codes are those of the tool. The server itself has one thread and runs no operation of PyTorch, for
-threads of OpenMP or autograd would not survive the fork.
+tests/integration/forked.py starts one per pytest process, ``python tests/server.py CONTROL LISTENER`` with the numbers
+of two sockets, and asks it over the first for children; tests/shim.py connects to the second. Each is a process of its
+own with a real pid, arguments, environment, folder and files, so that signals, kills and exit codes are those of the
+tool. The server itself has one thread and runs no operation of PyTorch: threads of OpenMP or autograd would not survive
+the fork.
 
-What a child cannot show is how a tool fares in a fresh interpreter, whose imports have yet to happen. The tests of the
-documents, of mim, the wheel, platforms, versions and several ranks by torchrun start real ones.
+What a child cannot show is how a tool fares in a fresh interpreter, whose imports have yet to happen. The tests of mim,
+the wheel, platforms, versions and signals to torchrun start real ones.
 """
 
 import atexit
@@ -43,33 +44,53 @@ def import_stack() -> None:
                 raise
 
 
-def serve(control: socket.socket) -> dict[str, Any] | None:
+def serve(control: socket.socket, listener: socket.socket) -> dict[str, Any] | None:
     """Fork a child for each request and report its pid and, once it has ended, its exit code.
 
+    A child whose report nobody can read any more is killed.
+
     Returns:
-        In a child its request; in the server None, once the other side has closed the socket.
+        In a child its request; in the server None, once the other side has closed `control`.
     """
     selector = selectors.DefaultSelector()
     selector.register(control, selectors.EVENT_READ)
+    selector.register(listener, selectors.EVENT_READ)
     reports: dict[int, tuple[int, int]] = {}  # pidfd -> pid, file for the report
     while True:
         for key, _ in selector.select():
+            if key.fd not in selector.get_map():
+                continue  # the child of this report has ended in the same round
             if key.fd in reports:
                 selector.unregister(key.fd)
                 pid, report = reports.pop(key.fd)
+                if report in selector.get_map():
+                    selector.unregister(report)
                 _report(report, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
                 os.close(key.fd)
                 os.close(report)
                 continue
-            message, files, _, _ = socket.recv_fds(control, REQUEST_BYTES, 3)
-            if not message:
+            if isinstance(key.data, int):
+                selector.unregister(key.fd)
+                os.kill(key.data, signal.SIGKILL)
+                continue
+            if key.fileobj is listener:
+                selector.register(listener.accept()[0], selectors.EVENT_READ)
+                continue
+            asking: socket.socket = key.fileobj  # type: ignore[assignment]
+            message, files, _, _ = socket.recv_fds(asking, REQUEST_BYTES, 3)
+            if not message and asking is control:
                 for pid, _ in reports.values():
                     os.kill(pid, signal.SIGKILL)
                 return None
+            if not message:
+                selector.unregister(asking)
+                asking.close()
+                continue
             pid = os.fork()
             if pid == 0:
+                sockets = [key.fileobj for key in selector.get_map().values() if isinstance(key.fileobj, socket.socket)]
                 selector.close()
-                for fd in [control.detach(), files[2], *reports]:
+                for fd in [*(one.detach() for one in sockets), files[2], *reports]:
                     os.close(fd)
                 for _, report in reports.values():
                     os.close(report)
@@ -80,6 +101,7 @@ def serve(control: socket.socket) -> dict[str, Any] | None:
             pidfd = os.pidfd_open(pid)
             reports[pidfd] = pid, files[2]
             selector.register(pidfd, selectors.EVENT_READ)
+            selector.register(files[2], selectors.EVENT_READ, pid)  # of a pipe's end for writing: that nobody reads
 
 
 def _report(file: int, number: int) -> None:
@@ -105,7 +127,7 @@ def become(request: dict[str, Any], paths: list[str]) -> None:
     if request['file_size'] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request['file_size'],) * 2)
     sys.modules['numpy'].random.seed()  # as a new process has it; `random` does so by itself, PyTorch does not
-    sys.argv = request['line']
+    sys.argv, sys.executable = request['line'], request['executable']
     first = request['cwd'] if request['function'] else os.path.dirname(os.path.abspath(sys.argv[0]))
     own = [path for path in request['env'].get('PYTHONPATH', '').split(os.pathsep) if path]
     sys.path[:] = [first, *own, *paths]
@@ -152,13 +174,13 @@ class Exit:
 def main() -> None:
     """Serve; in a child, run what was asked for and end as any interpreter does."""
     ending = Exit()
-    control = socket.socket(fileno=int(sys.argv[1]))
+    control, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     own = os.environ.get('PYTHONPATH', '').split(os.pathsep)
     paths = [path for path in sys.path[1:] if path not in own]
     import_stack()
     gc.collect()
     gc.freeze()  # so that children need not copy what the collector would touch
-    if (request := serve(control)) is not None:
+    if (request := serve(control, listener)) is not None:
         with ending:
             become(request, paths)
 

@@ -100,3 +100,48 @@ def fails_on_the_second(rank):
 def test_a_rank_that_fails_ends_the_others_and_is_shown():
     with pytest.raises(RuntimeError, match='(?s)rank 1: .*fails_on_the_second.*ValueError: no such rank'):
         on_ranks(fails_on_the_second, 2)
+
+
+CHAIN = """
+import subprocess, sys, time
+if len(sys.argv) > 1:
+    print('ended by', subprocess.run([sys.executable, *sys.argv[1:]]).returncode)
+else:
+    print('started', 'torch' in sys.modules, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def chain(script, tmp_path):
+    """Start a tool, which may start itself, by the server's python; return it, its log, and the server's children."""
+
+    def start(*arguments):
+        path = script(CHAIN)[1]
+        with open(tmp_path / 'log', 'w') as log:
+            run = subprocess.Popen([forked.python(), '-u', path, *(path for _ in arguments)], stdout=log)
+        while run.poll() is None and 'started' not in (tmp_path / 'log').read_text():
+            time.sleep(0.02)
+        (server,) = (child for child in psutil.Process().children() if 'tests/server.py' in ' '.join(child.cmdline()))
+        return run, tmp_path / 'log', sorted(server.children(), key=psutil.Process.create_time)
+
+    return start
+
+
+def test_what_a_tool_starts_comes_from_the_server_too_with_its_exit_code(chain):
+    run, log, (_, inner) = chain('itself')
+    inner.terminate()
+    assert run.wait(30) == 0 and log.read_text() == 'started True\nended by -15\n'
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_to_the_servers_python_is_one_to_the_tool(number, chain):
+    run, _, (tool,) = chain()
+    run.send_signal(number)
+    assert run.wait(30) == -number
+    tool.wait(30)
+
+
+def test_the_servers_python_leaves_other_work_to_the_real_one():
+    line = [forked.python(), '-c', 'import os, sys; print(sys.executable, "torch" in sys.modules)']
+    assert subprocess.check_output(line, text=True).split() == [sys.executable, 'False']

@@ -5,6 +5,8 @@ import functools
 import json
 import os
 import select
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,15 +20,20 @@ ROOT = Path(__file__).parents[2]
 
 
 @functools.cache
-def _server() -> socket.socket:
-    """Start the server of this process; it ends with it."""
+def _server() -> tuple[socket.socket, Path]:
+    """Start the server of this process, with which it ends; return a connection, and a folder with `socket` in it."""
+    folder = tempfile.mkdtemp(prefix='server')
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(f'{folder}/socket')
+    listener.listen()
+    with theirs, listener:
+        numbers = [theirs.fileno(), listener.fileno()]
         server = subprocess.Popen(
-            [sys.executable, ROOT / 'tests/server.py', str(theirs.fileno())],
+            [sys.executable, ROOT / 'tests/server.py', *map(str, numbers)],
             cwd=ROOT,
             env={**os.environ, 'OMP_NUM_THREADS': '1'},
-            pass_fds=[theirs.fileno()],
+            pass_fds=numbers,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
@@ -34,9 +41,21 @@ def _server() -> socket.socket:
     def end() -> None:
         ours.close()
         server.wait()
+        shutil.rmtree(folder)
 
     atexit.register(end)
-    return ours
+    return ours, Path(folder)
+
+
+@functools.cache
+def python() -> str:
+    """Return a program to call as `python`: its scripts, and those that they start, are children of the server."""
+    _, folder = _server()
+    program = folder / 'python'
+    line = [sys.executable, '-I', '-S', str(ROOT / 'tests/shim.py'), str(folder / 'socket')]
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(line)} "$@"\n')
+    program.chmod(0o755)
+    return str(program)
 
 
 class Forked:
@@ -68,11 +87,12 @@ class Forked:
             env=dict(os.environ if env is None else env),
             function=function,
             file_size=file_size,
+            executable=sys.executable,
         )
         reading, writing = os.pipe()
         try:
             files = [stdout.fileno(), stderr.fileno(), writing]
-            socket.send_fds(_server(), [json.dumps(request).encode()], files)
+            socket.send_fds(_server()[0], [json.dumps(request).encode()], files)
         finally:
             os.close(writing)
         self._report = os.fdopen(reading, 'rb', buffering=0)
