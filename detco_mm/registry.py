@@ -12,6 +12,7 @@ from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='detco_mm', locations=['detco_mm.models'])
@@ -26,7 +27,21 @@ OPTIM_WRAPPERS = Registry(
     'optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='detco_mm', locations=['detco_mm.engine.optim_wrapper']
 )
 
+WEIGHT_INITIALIZERS = Registry(
+    'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, scope='detco_mm', locations=['detco_mm.weights']
+)
+
 #: What configs, losses, logs and tables call the four maps of a backbone, whatever the network calls its stages.
 STAGES = ('res2', 'res3', 'res4', 'res5')
 
-__all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'MODELS', 'OPTIM_WRAPPERS', 'STAGES', 'TRANSFORMS']
+__all__ = [
+    'DATASETS',
+    'DATA_SAMPLERS',
+    'HOOKS',
+    'LOOPS',
+    'MODELS',
+    'OPTIM_WRAPPERS',
+    'STAGES',
+    'TRANSFORMS',
+    'WEIGHT_INITIALIZERS',
+]

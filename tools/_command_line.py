@@ -36,6 +36,8 @@ def parse(default_scope: str, tests: bool = False) -> argparse.Namespace:
             metavar='CHECKPOINT',
             help='go on from a checkpoint; without one, from the latest in the work dir',
         )
+        parser.add_argument('--from', metavar='FILE', help='pre-train from the weights in any file that holds them')
+        parser.add_argument('--from-projections', action='store_true', help="take that file's projections as well")
         parser.add_argument(
             '--tracker',
             action='append',

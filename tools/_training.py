@@ -23,6 +23,8 @@ def main(args: argparse.Namespace) -> None:
                 options,
                 scope=args.default_scope,
                 backbone=args.backbone,
+                start=getattr(args, 'from'),
+                projections=args.from_projections,
                 resume=args.resume,
                 amp=args.amp,
                 auto_scale_lr=args.auto_scale_lr,

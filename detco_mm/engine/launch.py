@@ -18,10 +18,12 @@ from detco_mm.checkpoints.finding import newest_intact_checkpoint
 from detco_mm.checkpoints.reading import safe_loading
 from detco_mm.engine import mistakes
 from detco_mm.engine.checks import check_batches, check_sections
+from detco_mm.engine.hooks import CheckWeights
 from detco_mm.engine.pixels import settle_pixels
 from detco_mm.engine.quiet_runner import QuietRunner
-from detco_mm.engine.settings import apply_command_line, use_backbone
+from detco_mm.engine.settings import apply_command_line
 from detco_mm.visualization.report import evaluation_table, text_table
+from detco_mm.weights import start_pretraining, use_backbone
 
 
 def read_config(path: str | Path, beside: Path, work_dir: str | None = None, launcher: str = 'none') -> Config:
@@ -49,6 +51,8 @@ def train(
     *,
     scope: str = 'mmselfsup',
     backbone: str | None = None,
+    start: str | None = None,
+    projections: bool = False,
     resume: str | None = None,
     amp: bool = False,
     auto_scale_lr: bool = False,
@@ -60,7 +64,9 @@ def train(
         cfg: what :func:`read_config` returned.
         options: overrides, dotted name -> value.
         scope: default scope of a config that names none.
-        backbone: weights that a downstream model starts from; see :func:`detco_mm.engine.settings.use_backbone`.
+        backbone: weights that a downstream model starts from; see :func:`detco_mm.weights.use_backbone`.
+        start: weights that both encoders of a pre-training start from.
+        projections: take its projections as well.
         resume: None, 'auto' or the path of a checkpoint.
         amp: train in mixed precision.
         auto_scale_lr: scale the learning rate with the batch.
@@ -77,10 +83,16 @@ def train(
     check_sections(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'))
     init_default_scope(cfg.get('default_scope', scope))
     settle_pixels(cfg, backbone)
+    if cfg.get('resume'):
+        cfg.model.pop('start_from', None)  # the checkpoint has all of it
+    elif start:
+        start_pretraining(cfg, start, projections)
     if backbone:
         use_backbone(cfg, backbone)
     with mistakes.building(cfg):
         runner = build_runner(cfg)
+        if not any(isinstance(hook, CheckWeights) for hook in runner.hooks):
+            runner.register_hook(CheckWeights())
         check_batches(runner.train_loop.dataloader)
         # what Runner.train would build itself, and what it would do to the rates in between, once
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -130,6 +142,7 @@ def test(
     settle_pixels(cfg)
     with mistakes.building(cfg):
         runner = build_runner(cfg)
+        runner.register_hook(CheckWeights(strict=True))
         _ = runner.test_loop
     evaluate(runner, checkpoints, out)
     end_process_group()

@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
-from mmengine.registry import MODELS
 
 from detco_mm.checkpoints.finding import newest_intact_checkpoint
+from detco_mm.checkpoints.reading import load_checkpoint
 from detco_mm.checkpoints.sealing import find_corruption
 from detco_mm.engine.checks import check_settings
-from detco_mm.weights import export_backbone, is_exported, read_backbone, verify_backbone
 
 #: Package and MMEngine's backend by the name that ``--tracker`` takes.
 TRACKERS = {
@@ -77,7 +76,7 @@ def apply_command_line(
     if resume not in (None, 'auto'):
         cfg.update(resume=True, load_from=str(resume))
     if cfg.get('load_from') and '://' not in cfg.load_from:
-        _check_checkpoint(cfg.load_from)
+        _check_checkpoint(cfg.load_from, bool(cfg.get('resume')))
 
 
 def _merge(cfg: Config, options: dict[str, Any]) -> None:
@@ -117,7 +116,7 @@ def _open_sections(node: Any, names: Sequence[str]) -> None:
             return
 
 
-def _check_checkpoint(path: str) -> None:
+def _check_checkpoint(path: str, resume: bool) -> None:
     if not Path(path).is_file():
         raise FileNotFoundError(f'no checkpoint at "{path}": check the path given as --resume or load_from')
     if zipfile.is_zipfile(path) and (reason := find_corruption(path)):
@@ -125,6 +124,13 @@ def _check_checkpoint(path: str) -> None:
             f'"{path}" is damaged ({reason}): name another one, or give --resume without a path, which takes the '
             'newest that is whole'
         )
+    if resume:
+        meta = load_checkpoint(path).get('meta')
+        if not isinstance(meta, dict) or not {'epoch', 'iter'} <= set(meta):
+            raise ValueError(
+                f'--resume "{path}": it holds weights alone, and no run to go on with; pre-train from them with --from '
+                'FILE, or give them as BACKBONE behind the config of a detector'
+            )
 
 
 def spelled_out(options: Mapping[str, Any], cfg: Config) -> dict[str, Any]:
@@ -188,34 +194,3 @@ def _replace_sync_bn(cfg: Config) -> None:
 
     if walk(cfg.model):
         print_log('no GPU: BN takes the place of SyncBN', logger='current')
-
-
-def use_backbone(cfg: Config, path: str) -> None:
-    """Start a downstream model from a backbone, after checking that every key fits.
-
-    Args:
-        cfg: the model's config; the default scope must be set, and `work_dir`, where a checkpoint that is no exported
-            backbone leaves its own as backbone.pth.
-        path: a file written by ``tools/export_backbone.py``, or a checkpoint of MMSelfSup, of the unofficial
-            implementation, or one that the authors, MoCo or torchvision released.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if a key is missing, unexpected or of another shape; it lists them.
-    """
-    if not is_exported(path):
-        exported = Path(cfg.work_dir, 'backbone.pth')
-        export_backbone(path, exported)
-        path = str(exported)
-    weights, backbone = read_backbone(path), MODELS.build(dict(cfg.model.backbone, init_cfg=None))
-    initialise = ConfigDict(type='Pretrained', checkpoint=path)
-    shared_head = cfg.model.get('roi_head', {}).get('shared_head')
-    if shared_head is not None:
-        # A C4 detector has the last stage in its head.
-        res5 = MODELS.build(dict(shared_head, init_cfg=None))
-        last = {name: tensor for name, tensor in weights.items() if name.startswith('layer4.')}
-        verify_backbone(last, getattr(res5, 'res_layer', res5))
-        weights = {name: tensor for name, tensor in weights.items() if name not in last}
-        shared_head.init_cfg = initialise
-    verify_backbone(weights, backbone)
-    cfg.model.backbone.init_cfg = initialise

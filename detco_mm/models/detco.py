@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
+from mmengine.model import initialize
 from mmselfsup.models.algorithms import BaseModel
 from torch import Tensor
 from torch.nn import SyncBatchNorm
@@ -52,6 +53,8 @@ class DetCo(BaseModel):
             shuffled nor split.
         data_preprocessor: DetCoDataPreprocessor.
         init_cfg: MMEngine's initialisation.
+        start_from: a file that holds the backbone, or the arguments of an initializer such as
+            ``dict(type='detco_mm.StartFrom', checkpoint=FILE, projections=True)``: what both encoders start from.
         queue_dtype: 'float32', or 'float16' or 'bfloat16' to store the queue in half the memory; KeyQueue says what it
             costs.
         compile_backbone: True, or arguments of `torch.compile`, to compile both backbones and nothing else: the shuffle
@@ -79,6 +82,7 @@ class DetCo(BaseModel):
         init_cfg: dict | list[dict] | None = None,
         queue_dtype: str = 'float32',
         compile_backbone: bool | dict = False,
+        start_from: str | dict | None = None,
     ) -> None:
         super().__init__(
             backbone=with_four_maps(backbone),
@@ -101,6 +105,8 @@ class DetCo(BaseModel):
             options = dict(dynamic=False) | ({} if compile_backbone is True else dict(compile_backbone))
             for encoder in (self, self.key_encoder):
                 encoder.backbone.compile(**options)
+        start = dict(type='detco_mm.StartFrom', checkpoint=start_from) if isinstance(start_from, str) else start_from
+        self._start_from = start
         self._pending_keys: list[Tensor] = []
         self._accumulating = False
         self._sides_known: set[int] = set()  # of views that the backbone is known to take
@@ -145,6 +151,8 @@ class DetCo(BaseModel):
         """Initialise the query encoder and make the key encoder its copy."""
         self.to(memory_format=torch.contiguous_format)  # numbers are drawn in the order of memory
         super().init_weights()
+        if self._start_from:
+            initialize(self, self._start_from)
         self.key_encoder.copy_from(self.backbone, self.neck)
         self.to(memory_format=self._layout)
 

@@ -17,6 +17,7 @@ from detco_mm.checkpoints.reading import load_checkpoint
 from detco_mm.version import __version__, commit
 
 from .formats import encoded, renamed
+from .recognition import recognise
 from .released import from_released
 
 # Where a DetCo checkpoint keeps the two backbones. MMSelfSup's, MMDetection's and torchvision's ResNets share the names
@@ -82,7 +83,7 @@ def export_backbone(
         FileNotFoundError: if there is no checkpoint.
         ValueError: if it holds no such backbone, or the target or the file's ending is unknown.
     """
-    checkpoint = _load_checked(checkpoint_path)
+    checkpoint = load_checked(checkpoint_path)
     try:
         backbone = find_backbone(checkpoint, encoder)
     except ValueError as error:
@@ -103,7 +104,7 @@ def _meta(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _load_checked(path: str | Path) -> dict[str, Any]:
+def load_checked(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint; one that was exported has to have the SHA-256 that it carries."""
     checkpoint = load_checkpoint(path)
     expected = _meta(checkpoint).get('sha256')
@@ -132,7 +133,7 @@ def read_backbone(path: str | Path) -> dict[str, Tensor]:
         FileNotFoundError: if there is no such file.
         ValueError: if it does not load safely, was altered since it was written, or holds no backbone.
     """
-    checkpoint = _load_checked(path)
+    checkpoint = load_checked(path)
     state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
     detectron2 = 'model' in checkpoint or _meta(checkpoint).get('to') == 'detectron2'
     return from_released(checkpoint) if detectron2 else dict(state_dict)
@@ -142,18 +143,19 @@ def load_backbone(config: Mapping[str, Any], path: str | Path | None = None) -> 
     """Build a pre-training backbone with all four stages, to look at what it has learned.
 
     Args:
-        config: `model.backbone` of a pre-training config.
-        path: any checkpoint that holds a backbone; None leaves it as its initialisation draws it.
+        config: `model.backbone` of a pre-training config; MMSelfSup's ResNets return all four stages where it does not
+            say which.
+        path: any file that holds the backbone; None leaves it as its initialisation draws it.
 
     Returns:
         The backbone in evaluation mode, on the CPU: (N, 3, H, W) -> the maps of res2..res5.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds no backbone, or one that does not fit.
+        ValueError: if it does not hold the whole backbone.
     """
     with DefaultScope.overwrite_default_scope('mmselfsup'):
-        backbone = MODELS.build(dict(config, out_indices=(1, 2, 3, 4)))
+        backbone = MODELS.build(dict(dict(out_indices=(1, 2, 3, 4)), **config))
     if path is None:
         logger = MMLogger.get_current_instance()
         level = logger.level
@@ -161,9 +163,10 @@ def load_backbone(config: Mapping[str, Any], path: str | Path | None = None) -> 
         backbone.init_weights()
         logger.setLevel(level)
     else:
-        weights = find_backbone(_load_checked(path))
-        verify_backbone(weights, backbone)
-        backbone.load_state_dict(weights)
+        try:
+            backbone.load_state_dict(recognise(load_checked(path), backbone).weights)
+        except ValueError as error:
+            raise ValueError(f'"{path}": {error}') from None
     backbone.eval()
     return backbone
 

@@ -21,6 +21,13 @@ _DETECTRON2 = (
 )
 
 
+def detectron2_names(name: str) -> str:
+    """Turn a name of detectron2's ResNet into torchvision's; others stay as they are."""
+    for pattern, replacement in _DETECTRON2:
+        name = pattern.sub(replacement, name)
+    return name
+
+
 def from_released(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Find the weights of a ResNet in a checkpoint from elsewhere.
 
@@ -43,13 +50,12 @@ def from_released(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         # MoCo's checkpoints stack two of them: module.encoder_q.conv1.weight
         while prefix := next((p for p in _PREFIXES if name.startswith(p)), ''):
             name = name[len(prefix) :]
-        for pattern, replacement in _DETECTRON2:
-            name = pattern.sub(replacement, name)
+        name = detectron2_names(name)
         if _BACKBONE.match(name):
             backbone[name] = value if isinstance(value, Tensor) else torch.as_tensor(value)
     if not any(_STEM.match(name) for name in backbone):
         return {}
     for name in [name for name in backbone if name.endswith('.running_mean')]:
-        # Files older than PyTorch 0.4.1 lack this counter, of which nothing depends at a fixed momentum.
+        # Files older than PyTorch 0.4.1 lack this counter, on which nothing depends at a fixed momentum.
         backbone.setdefault(name.replace('running_mean', 'num_batches_tracked'), torch.tensor(0))
     return backbone

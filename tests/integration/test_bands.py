@@ -8,8 +8,8 @@ from mmengine.runner import Runner
 
 import detco_mm  # noqa: F401
 from detco_mm.engine.pixels import recorded, settle_pixels
-from detco_mm.engine.settings import apply_command_line, use_backbone
-from detco_mm.weights import export_backbone
+from detco_mm.engine.settings import apply_command_line
+from detco_mm.weights import export_backbone, use_backbone
 from tests.datasets.satellite import four_bands
 from tests.integration.small_run import CONFIG, NARROW, ROOT
 

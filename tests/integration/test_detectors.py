@@ -15,7 +15,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
 from detco_mm.datasets.split import split_coco
-from detco_mm.engine.settings import apply_command_line, use_backbone
+from detco_mm.engine.settings import apply_command_line
+from detco_mm.weights import use_backbone
 from tests.integration import layouts
 from tests.integration.commands import write_backbone
 

@@ -5,11 +5,16 @@ import sys
 import time
 
 import pytest
+import torch
 
 pytest.importorskip('mmcv.ops')
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from detco_mm.checkpoints.reading import load_checkpoint
+from detco_mm.engine import launch
+from detco_mm.engine.options import read_options
 from tests.integration import forked, layouts
+from tests.integration.small_run import ROOT
 
 CONFIG = 'configs/mini/mask-rcnn_r18_fpn_embedded.py'
 
@@ -70,6 +75,22 @@ def test_each_checkpoint_is_evaluated_once_and_again_when_it_changes(run):
     checkpoints[1].touch()
     ran(*line)
     assert first.stat().st_mtime == before[0] and second.stat().st_mtime > before[1]
+
+
+def test_a_file_of_another_model_is_not_evaluated(run, tmp_path):
+    work, options = run
+    backbone = {
+        name: tensor
+        for name, tensor in load_checkpoint(work / 'iter_4.pth')['state_dict'].items()
+        if name.startswith('backbone.')
+    }
+    for at, weights in enumerate((backbone, {'decoder.weight': torch.zeros(2)})):
+        torch.save({'state_dict': weights}, tmp_path / f'{at}.pth')
+        cfg = launch.read_config(CONFIG, ROOT, str(tmp_path / 'test'))
+        cfg.experiment_name = str(tmp_path / str(at))
+        with pytest.raises(ValueError, match="not one of this config's model: .* weights of MaskRCNN are missing"):
+            launch.test(cfg, [str(tmp_path / f'{at}.pth')], read_options(options[1:], cfg))
+    assert not list(tmp_path.rglob('metrics.md'))
 
 
 def test_the_page_holds_every_evaluation_and_the_curves(run, tmp_path):

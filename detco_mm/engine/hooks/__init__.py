@@ -1,5 +1,6 @@
 """Hooks of pre-training and fine-tuning runs."""
 
+from .check_weights import CheckWeights
 from .count_skipped import CountSkipped
 from .match_layout import MatchLayout
 from .overview import Overview
@@ -13,6 +14,7 @@ from .watch_contrast import WatchContrast
 from .watchdog import Watchdog
 
 __all__ = [
+    'CheckWeights',
     'CountSkipped',
     'MatchLayout',
     'Overview',
