@@ -45,7 +45,7 @@ def checkout(folder: Path) -> Path:
 
 def run(block: str, folder: Path) -> str:
     """Run a block in a folder and return what it prints; a command that fails, fails the test."""
-    environment = {**os.environ, 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}', 'PORT': '29741'}
+    environment = {**os.environ, 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
     done = subprocess.run(
         ['bash', '-euo', 'pipefail', '-c', block], cwd=folder, env=environment, capture_output=True, text=True
     )

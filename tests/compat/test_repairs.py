@@ -9,6 +9,7 @@ import pytest
 from mmengine.utils.dl_utils import misc
 
 from detco_mm.compat import repairs
+from tests.integration.small_run import free_port
 
 WITHOUT = 'from mmengine.runner import Runner\n'
 WITH = 'import detco_mm\n' + WITHOUT
@@ -50,9 +51,9 @@ print(get_backend())
 
 
 def test_a_process_group_without_a_gpu_fails_and_becomes_gloo():
-    code, output = run(WITHOUT + INIT_DIST, **ONE_RANK, MASTER_PORT='29611')
+    code, output = run(WITHOUT + INIT_DIST, **ONE_RANK, MASTER_PORT=free_port())
     assert code != 0 and ('NVIDIA' in output or 'CUDA' in output)
-    code, output = run(WITH + INIT_DIST, **ONE_RANK, MASTER_PORT='29612')
+    code, output = run(WITH + INIT_DIST, **ONE_RANK, MASTER_PORT=free_port())
     assert code == 0 and 'gloo' in output, output
 
 
@@ -68,9 +69,9 @@ print(type(wrapped).__name__, wrapped.device_ids, wrapped.broadcast_buffers)
 
 
 def test_ddp_on_the_cpu_is_refused_and_becomes_possible():
-    code, output = run(WITHOUT + WRAP, **ONE_RANK, MASTER_PORT='29613')
+    code, output = run(WITHOUT + WRAP, **ONE_RANK, MASTER_PORT=free_port())
     assert code != 0 and 'device_ids' in output
-    code, output = run(WITH + WRAP, **ONE_RANK, MASTER_PORT='29614')
+    code, output = run(WITH + WRAP, **ONE_RANK, MASTER_PORT=free_port())
     assert code == 0 and 'MMDistributedDataParallel None False' in output, output
 
 
@@ -82,7 +83,7 @@ init_dist('pytorch', backend={!r})
 
 
 def test_a_backend_that_needs_no_gpu_is_the_one_that_was_asked_for():
-    code, output = run(WITH + NCCL_IS_ASKED_FOR.format('no-such-backend'), **ONE_RANK, MASTER_PORT='29615')
+    code, output = run(WITH + NCCL_IS_ASKED_FOR.format('no-such-backend'), **ONE_RANK, MASTER_PORT=free_port())
     assert code != 0 and 'no-such-backend' in output
 
 
@@ -92,7 +93,7 @@ UNUSED = WRAP.replace('Config({})', 'Config(dict(find_unused_parameters=True))')
 
 
 def test_the_runs_own_setting_of_ddp_holds_on_the_cpu():
-    code, output = run(WITH + UNUSED, **ONE_RANK, MASTER_PORT='29616')
+    code, output = run(WITH + UNUSED, **ONE_RANK, MASTER_PORT=free_port())
     assert code == 0 and 'MMDistributedDataParallel None True' in output, output
 
 

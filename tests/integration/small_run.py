@@ -1,6 +1,7 @@
 """A folder of photographs and the options that make configs/mini/detco_r18.py take seconds."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -58,6 +59,13 @@ def start(line, log, **environment):
             stderr=subprocess.STDOUT,
             env=variables,
         )
+
+
+def free_port():
+    """A port of this machine at which nobody listens, as text for the environment."""
+    with socket.socket() as found:
+        found.bind(('', 0))
+        return str(found.getsockname()[1])
 
 
 def started_by(run):

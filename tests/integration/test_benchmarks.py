@@ -27,7 +27,10 @@ def run(script, *flags, out):
 def test_views(tmp_path):
     sides = run('views', '--count', '2', out=tmp_path / 'views.json')['sides']
     assert [side['views'] for side in sides.values()] == [2, 2, 4, 4]
-    assert all(side['views_per_second'] > 0 for side in sides.values())
+    theirs, *_ = sides.values()
+    for side in sides.values():  # of one repeat, with two images
+        assert side['views_per_second'] == pytest.approx(2 * side['views'] / side['seconds'][0])
+        assert side['ratio'] == pytest.approx(side['views_per_second'] / theirs['views_per_second'])
 
 
 @pytest.mark.parametrize('shift', [-0.1, -0.03, 0.0, 0.05, 0.1])
@@ -53,7 +56,10 @@ def test_contrast(tmp_path):
 
 
 def test_moving_average(tmp_path):
-    assert run('ema', '--device', 'cpu', out=tmp_path / 'ema.json')['ratio'] > 0
+    figures = run('ema', '--device', 'cpu', out=tmp_path / 'ema.json')
+    (theirs,), (ours,) = figures['seconds'].values()
+    assert figures['ratio'] == pytest.approx(theirs / ours)
+    assert figures['weights'] > 23_508_032  # ResNet-50 without its classifier, and the projections
 
 
 def test_shuffling_ends_with_the_same_images_and_receives_fewer_bytes(tmp_path):
@@ -67,7 +73,9 @@ def test_shuffling_ends_with_the_same_images_and_receives_fewer_bytes(tmp_path):
 def test_step(tmp_path):
     small = ['--depth', '18', '--batch-size', '2', '--size', '64', '--queue-len', '256', '--device', 'cpu']
     figures = run('step', *small, out=tmp_path / 'step.json')
-    assert len(figures['sides']) == 5 and all(side['images_per_second'] > 0 for side in figures['sides'].values())
+    assert len(figures['sides']) == 5
+    for side in figures['sides'].values():  # one repeat of two images
+        assert side['images_per_second'] == pytest.approx(2 / side['seconds'][0])
     assert figures['state_bytes']['per_patch'] < figures['state_bytes']['compact'] < figures['state_bytes']['joint']
 
 

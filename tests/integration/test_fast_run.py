@@ -96,7 +96,7 @@ def test_compiled_backbones_leave_losses_and_checkpoint_as_they_are(images, plai
 
 
 def test_compiled_backbones_train_on_two_ranks(images, tmp_path):
-    two = dict(tool='tools/dist_train.sh', processes=[2], PORT='29741')
+    two = dict(tool='tools/dist_train.sh', processes=[2])
     half = 'train_dataloader.batch_size=6'
     plain = train(images, tmp_path / 'plain', half, **two)
     check(train(images, tmp_path / 'run', half, TRACED, **two), plain, tmp_path / 'run', 1e-5)

@@ -135,36 +135,36 @@ def two_ranks(images, work_dir, *flags, **environment):
 @pytest.fixture(scope='module')
 def whole_of_two(images, tmp_path_factory):
     folder = tmp_path_factory.mktemp('two') / 'run'
-    assert two_ranks(images, folder, PORT='29611').wait(240) == 0, output(folder)
+    assert two_ranks(images, folder).wait(240) == 0, output(folder)
     assert len(losses(folder)) == 12  # 48 images on two ranks in batches of 4, two epochs
     return folder
 
 
 def test_two_ranks_that_are_killed_go_on_exactly(images, whole_of_two, tmp_path):
     cut = tmp_path / 'cut'
-    run = two_ranks(images, cut, PORT='29612')
+    run = two_ranks(images, cut)
     wait_for(run, cut, 8)
     kill_all(run)
-    assert two_ranks(images, cut, '--resume', PORT='29613').wait(240) == 0, output(cut)
+    assert two_ranks(images, cut, '--resume').wait(240) == 0, output(cut)
     assert 'resumed epoch: 1, iter: 6' in output(cut)
     assert losses(cut) == losses(whole_of_two)
 
 
 def test_two_ranks_are_asked_to_stop_through_the_script_that_started_them(images, whole_of_two, tmp_path):
     cut = tmp_path / 'cut'
-    run = two_ranks(images, cut, PORT='29614')
+    run = two_ranks(images, cut)
     wait_for(run, cut, 2)
     run.send_signal(signal.SIGTERM)
     assert run.wait(60) == 0, output(cut)
     # the ranks agree at every fifth step
     assert (cut / 'stopped_by_signal').read_text() in ('SIGUSR1 iter_5.pth\n', 'SIGUSR1 iter_10.pth\n')
-    assert two_ranks(images, cut, '--resume', PORT='29615').wait(240) == 0, output(cut)
+    assert two_ranks(images, cut, '--resume').wait(240) == 0, output(cut)
     assert losses(cut) == losses(whole_of_two)
 
 
 def test_a_rank_that_is_killed_is_named_and_all_start_again_from_the_last_checkpoint(images, whole_of_two, tmp_path):
     cut = tmp_path / 'cut'
-    run = two_ranks(images, cut, PORT='29616', MAX_RESTARTS='1')
+    run = two_ranks(images, cut, MAX_RESTARTS='1')
     wait_for(run, cut, 8)
     rank_of(run, 1).kill()
     assert run.wait(240) == 0, output(cut)

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from detco_mm.engine.launch import evaluate
-from tests.integration.small_run import CONFIG, ROOT, command, photographs, start
+from tests.integration.small_run import CONFIG, ROOT, command, free_port, photographs, start
 from tests.integration.test_resume import losses
 
 DETECTOR = 'configs/mini/mask-rcnn_r18_fpn_embedded.py'
@@ -116,7 +116,7 @@ def test_two_gloo_ranks_share_the_images_with_what_cannot_be_decoded_counted(tmp
         options=[f'data.root={images}', 'train_cfg.max_epochs=2'],
     )  # fmt: skip
     log = tmp_path / 'log'
-    assert start(line, log, PORT='29731').wait(180) == 0, log.read_text()
+    assert start(line, log).wait(180) == 0, log.read_text()
     text = log.read_text()
     assert 'times up to now an image could not be decoded' in text
     for name in ('broken.jpg', 'empty.jpg', 'text.png'):  # whichever rank met it
@@ -147,8 +147,9 @@ def test_two_nodes_make_one_run(tmp_path, images):
     work_dir = tmp_path / 'run'
     line = command('tools/dist_train.sh', CONFIG, 1, '--work-dir', work_dir, options=options)
     logs = [tmp_path / 'log0', tmp_path / 'log1']
+    port = free_port()
     nodes = [
-        start(line, log, NNODES='2', NODE_RANK=str(rank), MASTER_ADDR='127.0.0.1', PORT='29751')
+        start(line, log, NNODES='2', NODE_RANK=str(rank), MASTER_ADDR='127.0.0.1', PORT=port)
         for rank, log in enumerate(logs)
     ]
     assert [node.wait(180) for node in nodes] == [0, 0], logs[0].read_text() + logs[1].read_text()

@@ -20,7 +20,7 @@ def images(tmp_path_factory):
     return photographs(tmp_path_factory.mktemp('images'), 64)
 
 
-def train(images, work_dir, port, *options, **environment):
+def train(images, work_dir, *options, **environment):
     line = command(
         'tools/dist_train.sh',
         CONFIG,
@@ -29,7 +29,7 @@ def train(images, work_dir, port, *options, **environment):
         work_dir,
         options=[f'data.root={images}', 'train_cfg.max_epochs=100', *PATIENCE, *options],
     )
-    return start(line, work_dir.parent / f'{work_dir.name}-0.log', PORT=str(port), **environment)
+    return start(line, work_dir.parent / f'{work_dir.name}-0.log', **environment)
 
 
 def wait_for_message(run, work_dir, text):
@@ -46,7 +46,7 @@ def wait_for_message(run, work_dir, text):
 @pytest.mark.parametrize('stopped', [0, 1])
 def test_a_rank_that_is_stopped_is_named(stopped, images, tmp_path):
     folder = tmp_path / 'run'
-    run = train(images, folder, 29621 + stopped)
+    run = train(images, folder)
     wait_for(run, folder, 3)
     rank_of(run, stopped).send_signal(signal.SIGSTOP)
     wait_for_message(run, folder, f'watchdog of rank {1 - stopped}: rank {stopped} on {socket.gethostname()}')
@@ -55,7 +55,7 @@ def test_a_rank_that_is_stopped_is_named(stopped, images, tmp_path):
 @pytest.mark.slow
 def test_ranks_that_one_has_left_alone_start_again_from_the_last_checkpoint(images, tmp_path):
     folder = tmp_path / 'run'
-    run = train(images, folder, 29625, 'train_cfg.max_epochs=6', MAX_RESTARTS='1')
+    run = train(images, folder, 'train_cfg.max_epochs=6', MAX_RESTARTS='1')
     wait_for(run, folder, 10)
     rank_of(run, 1).send_signal(signal.SIGSTOP)
     assert run.wait(240) == 0, output(folder)[-3000:]
@@ -68,12 +68,12 @@ def test_a_rank_that_waits_for_a_file_for_ever_is_named(images, tmp_path):
     os.mkfifo(images / 'pipe.jpg')  # nobody writes into it
     names = sorted(path.name for path in images.iterdir())
     (tmp_path / 'list.txt').write_text('\n'.join(names))
-    run = train(images, folder, 29623, f'data.ann_file={tmp_path}/list.txt')
+    run = train(images, folder, f'data.ann_file={tmp_path}/list.txt')
     wait_for_message(run, folder, 'before the next batch) has come no further for 8 s')
 
 
 def test_a_run_that_is_watched_ends_in_peace(images, tmp_path):
     folder = tmp_path / 'run'
-    run = train(images, folder, 29624, 'train_cfg.max_epochs=1', 'default_hooks.watchdog.timeout=60')
+    run = train(images, folder, 'train_cfg.max_epochs=1', 'default_hooks.watchdog.timeout=60')
     assert run.wait(120) == 0, output(folder)
     assert len(losses(folder)) == 8 and 'watchdog of rank' not in output(folder)

@@ -20,9 +20,14 @@ def demo():
     del sys.modules[spec.name]
 
 
-def test_every_size_has_a_plan_of_time_for_every_step(demo):
-    for spec in demo.SIZES.values():
-        assert list(spec['seconds']) == ['data', 'pretrain', 'export', 'random', 'detco']
+def test_every_size_forecasts_every_step_after_what_it_needs(demo, tmp_path):
+    for size, spec in demo.SIZES.items():
+        steps = demo.plan(size, 0, tmp_path)
+        names = [step.name for step in steps]
+        assert {step.name: step.seconds for step in steps} == spec['seconds']
+        assert all(need in names[:at] for at, step in enumerate(steps) for need in step.needs)
+        (pretrain,) = (step for step in steps if step.name == 'pretrain')
+        assert pretrain.iterations == spec['epochs'] * (spec['data']['unlabelled'] // 32)  # the config's batch
 
 
 def test_the_whole_demo_ends_with_a_table_and_a_report(tmp_path):

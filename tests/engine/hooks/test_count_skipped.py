@@ -51,7 +51,7 @@ def test_too_many_skipped_files_stop_a_run_with_share_limit_reasons_and_paths(im
 def test_one_rank_with_bad_files_stops_both(images, tmp_path):
     options = [f'data.root={images}', 'train_dataloader.sampler.shuffle=False', 'model.queue_len=16']
     code, said = ended(
-        'tools/dist_train.sh', '2', '--work-dir', tmp_path / 'run', log=tmp_path / 'log', options=options, PORT='29631'
+        'tools/dist_train.sh', '2', '--work-dir', tmp_path / 'run', log=tmp_path / 'log', options=options
     )
     assert code != 0
     assert said.count('tries to use a file failed') == 1 and 'Traceback (most recent' not in said.split('tries to')[0]
