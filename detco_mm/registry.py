@@ -5,6 +5,9 @@ A config names a module as ``detco_mm.DetCo`` from any scope. MMEngine resolves 
 while it is imported and reports "not in registry" instead.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -34,6 +37,25 @@ WEIGHT_INITIALIZERS = Registry(
 #: What configs, losses, logs and tables call the four maps of a backbone, whatever the network calls its stages.
 STAGES = ('res2', 'res3', 'res4', 'res5')
 
+
+def with_four_maps(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """Have a backbone return its four maps where its config does not say which it returns.
+
+    Args:
+        backbone: a config; the default scope has to be set. `out_indices` of MMSelfSup's ResNets count the stem, and by
+            default they return the last map alone. Of all other classes the config's own settings hold.
+    """
+    from mmselfsup.models.backbones import ResNet
+
+    kind = backbone.get('type')
+    if isinstance(kind, str):
+        with MODELS.switch_scope_and_registry(None) as registry:  # the default scope's, as when it is built
+            kind = registry.get(kind)
+    if 'out_indices' not in backbone and isinstance(kind, type) and issubclass(kind, ResNet):
+        return dict(backbone, out_indices=(1, 2, 3, 4))
+    return dict(backbone)
+
+
 __all__ = [
     'DATASETS',
     'DATA_SAMPLERS',
@@ -44,4 +66,5 @@ __all__ = [
     'STAGES',
     'TRANSFORMS',
     'WEIGHT_INITIALIZERS',
+    'with_four_maps',
 ]

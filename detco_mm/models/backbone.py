@@ -1,35 +1,17 @@
 """How DetCo meets a backbone of four maps: what it returns, and which of its weights a loss reaches."""
 
-import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import checkpoint
 
-from detco_mm.registry import MODELS, STAGES
+from detco_mm.registry import STAGES
 
 STRIDES = (4, 8, 16, 32)
 #: Side of the image of a dry run, in pixels: twice the largest stride, so that the last map still has a neighbourhood.
 SIDE = 64
-
-
-def with_four_maps(backbone: dict) -> dict:
-    """Give MMSelfSup's ResNets their four stages where a config does not say which it wants; leave all others alone.
-
-    Their `out_indices` count the stem, and by default they return the last map alone.
-    """
-    from mmselfsup.models.backbones import ResNet
-
-    kind = backbone.get('type')
-    if isinstance(kind, str):
-        with MODELS.switch_scope_and_registry(None) as registry:  # the default scope's, as when it is built
-            kind = registry.get(kind)
-    if 'out_indices' not in backbone and isinstance(kind, type) and issubclass(kind, ResNet):
-        return dict(backbone, out_indices=(1, 2, 3, 4))
-    return backbone
 
 
 def dry_run(backbone: nn.Module, channels: int = 3, side: int = SIDE) -> list[Tensor]:
@@ -122,24 +104,6 @@ def _weights_of(outputs: Sequence[Tensor]) -> Iterator[Tensor]:
             if following is not None and following not in seen:
                 seen.add(following)
                 waiting.append(following)
-
-
-@contextmanager
-def checkpointing_without_reentry(backbone: nn.Module) -> Iterator[None]:
-    """Have a backbone's gradient checkpointing (``with_cp``) recompute inside the one backward pass.
-
-    MMSelfSup's and MMDetection's networks call ``torch.utils.checkpoint.checkpoint`` with its old default, a backward
-    pass of its own for each call. A backbone that sees two views has each weight ready twice then, which DDP refuses.
-    """
-    if not any(getattr(module, 'with_cp', False) for module in backbone.modules()):
-        yield
-        return
-    original = checkpoint.checkpoint
-    checkpoint.checkpoint = functools.partial(original, use_reentrant=False)
-    try:
-        yield
-    finally:
-        checkpoint.checkpoint = original
 
 
 @contextmanager

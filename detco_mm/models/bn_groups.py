@@ -4,6 +4,8 @@ import logging
 
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 #: The fewest images of a group where there is a choice: those of configs/mini, and half of MoCo's 32 a GPU.
 GROUP = 16
@@ -24,6 +26,28 @@ def number_of_groups(images: int) -> int:
     fitting = [count for count in range(2, MOST_GROUPS + 1) if images % count == 0 and images // count >= 2]
     large = [count for count in fitting if images // count >= GROUP]
     return max(large) if large else min(fitting, default=1)
+
+
+def warn_of_norms(backbone: nn.Module) -> None:
+    """Warn of BN that would spoil a pre-training: synchronised, or in evaluation mode throughout.
+
+    Args:
+        backbone: of the query encoder.
+    """
+    if any(isinstance(module, nn.SyncBatchNorm) for module in backbone.modules()):
+        print_log(
+            'SyncBN in the pre-training backbone: its statistics over all GPUs undo shuffling BN, and query and '
+            "key recognise each other by them (MoCo, section 3.3); use norm_cfg=dict(type='BN')",
+            logger='current',
+            level=logging.WARNING,
+        )
+    if getattr(backbone, 'norm_eval', False) and any(isinstance(module, _BatchNorm) for module in backbone.modules()):
+        print_log(
+            f'norm_eval=True, which is the default of {type(backbone).__name__}: BN keeps the statistics that it '
+            "starts with, which are nobody's where weights are random; set model.backbone.norm_eval=False",
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 class BNGroups:

@@ -1,7 +1,6 @@
 """DetCo: the algorithm, read like the paper's section 3."""
 
 import copy
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,14 +11,14 @@ from mmengine.logging import print_log
 from mmengine.model import initialize
 from mmselfsup.models.algorithms import BaseModel
 from torch import Tensor
-from torch.nn import SyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from detco_mm.registry import MODELS, STAGES
+from detco_mm.registry import MODELS, STAGES, with_four_maps
 
-from .backbone import SIDE, checkpointing_without_reentry, dry_run, four_maps, freeze_unreached, with_four_maps
-from .bn_groups import BNGroups
+from .backbone import SIDE, dry_run, four_maps, freeze_unreached
+from .bn_groups import BNGroups, warn_of_norms
+from .checkpointing import GradientCheckpointing
 from .key_queue import KeyQueue
 from .momentum import MomentumEncoder
 from .shuffle_bn import draw_permutation, shuffle, unshuffle
@@ -94,6 +93,7 @@ class DetCo(BaseModel):
         # Keys are projected by averages of the query's projections, so the query has those of both.
         scopes = [s for s in ('global', 'local') if s in self.head.query_scopes + self.head.key_scopes]
         self._build_neck(neck, scopes)
+        self._checkpointing = GradientCheckpointing(self.backbone)
         self.key_encoder = MomentumEncoder(self.backbone, self.neck, momentum)
         num_rows = len(self.head.key_scopes) * len(self.head.stages)
         self.queue = KeyQueue(num_rows, queue_len, self.neck.out_channels, queue_dtype)
@@ -112,13 +112,7 @@ class DetCo(BaseModel):
         self._sides_known: set[int] = set()  # of views that the backbone is known to take
         has_bn = any(isinstance(module, _BatchNorm) for module in self.key_encoder.modules())
         self.bn_groups = BNGroups(bn_splits, shuffle_bn, has_bn)
-        if any(isinstance(module, SyncBatchNorm) for module in self.backbone.modules()):
-            print_log(
-                'SyncBN in the pre-training backbone: its statistics over all GPUs undo shuffling BN, and query and '
-                "key recognise each other by them (MoCo, section 3.3); use norm_cfg=dict(type='BN')",
-                logger='current',
-                level=logging.WARNING,
-            )
+        warn_of_norms(self.backbone)
 
     def _build_neck(self, neck: dict, scopes: list[str]) -> None:
         """Find what the backbone returns, build the neck for it, freeze what no loss reaches."""
@@ -231,7 +225,7 @@ class DetCo(BaseModel):
             if side < SIDE:
                 dry_run(self.backbone, images.shape[1], side)
             self._sides_known.add(side)
-        with checkpointing_without_reentry(encoder.backbone):
+        with self._checkpointing():  # of use to the query alone: keys have no gradient
             maps = encoder.backbone(images)
         return encoder.neck([maps[place] for place in self._places], scope)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.checkpoints.reading import load_checkpoint
+from detco_mm.registry import STAGES, with_four_maps
 from detco_mm.version import __version__, commit
 
 from .formats import encoded, renamed
@@ -140,11 +141,11 @@ def read_backbone(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_backbone(config: Mapping[str, Any], path: str | Path | None = None) -> nn.Module:
-    """Build a pre-training backbone with all four stages, to look at what it has learned.
+    """Build a backbone with its four maps, to look at what it has learned.
 
     Args:
-        config: `model.backbone` of a pre-training config; MMSelfSup's ResNets return all four stages where it does not
-            say which.
+        config: `model.backbone` of a config. MMSelfSup's ResNets return all four stages, whatever it says; of all other
+            classes its own `out_indices` say which maps.
         path: any file that holds the backbone; None leaves it as its initialisation draws it.
 
     Returns:
@@ -152,10 +153,11 @@ def load_backbone(config: Mapping[str, Any], path: str | Path | None = None) -> 
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it does not hold the whole backbone.
+        ValueError: if it does not hold the whole backbone, or if that returns other than four maps.
     """
     with DefaultScope.overwrite_default_scope('mmselfsup'):
-        backbone = MODELS.build(dict(dict(out_indices=(1, 2, 3, 4)), **config))
+        stages = with_four_maps({name: value for name, value in config.items() if name != 'out_indices'})
+        backbone = MODELS.build({**config, **stages})
     if path is None:
         logger = MMLogger.get_current_instance()
         level = logger.level
@@ -168,6 +170,15 @@ def load_backbone(config: Mapping[str, Any], path: str | Path | None = None) -> 
         except ValueError as error:
             raise ValueError(f'"{path}": {error}') from None
     backbone.eval()
+    channels = config.get('in_channels', config.get('in_chans', 3))
+    with torch.no_grad():
+        maps = backbone(torch.zeros(1, channels, 64, 64))  # two pixels at the largest stride
+    if not isinstance(maps, list | tuple) or len(maps) != len(STAGES):
+        found = len(maps) if isinstance(maps, list | tuple) else 1
+        raise ValueError(
+            f'{type(backbone).__name__} returns {found} of its maps, and {", ".join(STAGES)} are looked at: set '
+            'model.backbone.out_indices as for pre-training (docs/backbones.md)'
+        )
     return backbone
 
 

@@ -9,7 +9,7 @@ pytest.importorskip('mmdet')
 
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
+from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from mmengine.runner import Runner
 
 from detco_mm.datasets import CLASS_NAMES, make_embedded
@@ -155,6 +155,40 @@ def test_a_detector_synchronises_and_trains_every_bn_and_freezes_nothing(name):
     classes = {'voc': 20, 'cityscapes': 8}.get(name.rsplit('_', 1)[1].replace('0712', ''), 80)
     heads = [model.bbox_head] if 'retinanet' in name else [model.roi_head.bbox_head]
     assert all(head.num_classes == classes for head in heads)
+
+
+@pytest.mark.parametrize(
+    ('name', 'pretraining'),
+    [
+        ('rtmdet_s_8xb32-300e_coco', 'detco_cspnext-s'),
+        ('yolox_s_8xb8-300e_coco', 'detco_cspdarknet-s'),
+        ('mask-rcnn_swin-t-p4-w7_fpn_1x_coco', 'detco_swin-t'),
+        ('mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco', 'detco_convnext-t'),
+        ('retinanet_timm-efficientnet-lite0_fpn_1x_coco', 'detco_efficientnet-lite0'),
+    ],
+)
+def test_a_detector_sees_what_its_backbone_saw_in_pre_training(name, pretraining):
+    own, theirs = (
+        Config.fromfile(path) for path in (CONFIGS / f'_base_/models/{pretraining}.py', CONFIGS / f'mmdet/{name}.py')
+    )
+    backbones = []
+    for scope, cfg in (('mmselfsup', own), ('mmdet', theirs)):
+        with DefaultScope.overwrite_default_scope(scope):
+            backbones.append(MODELS.build(cfg.model.backbone))
+    pretrained, detectors = backbones
+    detectors.load_state_dict(pretrained.state_dict(), strict=True)
+    for backbone in backbones:
+        backbone.eval()
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected, found = list(pretrained(image)), list(detectors(image))
+    assert len(expected) == 4 and len(found) in (3, 4)
+    torch.testing.assert_close(found, expected[-len(found) :], rtol=0, atol=0)
+    channels = theirs.model.neck.in_channels
+    assert [stage_map.shape[1] for stage_map in found] == list(channels)
+    seen, taught = (cfg.model.data_preprocessor for cfg in (theirs, own))
+    assert seen.bgr_to_rgb and (tuple(seen.mean), tuple(seen.std)) == (tuple(taught.mean), tuple(taught.std))
+    assert theirs.model.backbone.get('init_cfg') is None and theirs.get('load_from') is None
 
 
 @pytest.fixture(scope='module')

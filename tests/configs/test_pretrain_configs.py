@@ -5,14 +5,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from mmcv.transforms import Compose
 from mmengine.config import Config
+from mmengine.registry import MODELS, TRANSFORMS, DefaultScope
+from torch.utils.data import default_collate
 
+from detco_mm.weights import export_backbone
 from tests.integration.small_run import photographs
 from tests.integration.test_resume import losses
+from tests.models.zoo import NARROW
 
 ROOT = Path(__file__).parents[2]
 FULL = ['detco_r50_8xb32', 'detco_r50_8xb32-100e', 'detco_r50_8xb32-800e', 'detco_r50_8xb32_aa']
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    return photographs(tmp_path_factory.mktemp('images'), 4)
 
 
 def read(name):
@@ -148,35 +160,40 @@ def test_the_reference_config_trains_as_its_readme_says():
     assert cfg.model.neck.local_projection == 'joint' and cfg.model.head.temperature == 0.2
 
 
-def test_every_ablation_takes_a_training_step(tmp_path):
-    """Narrow and on small views: what differs is wired through to the loss."""
-    import numpy as np
-    import torch
-    from mmengine.registry import MODELS, TRANSFORMS, DefaultScope
-    from torch.utils.data import default_collate
+@pytest.mark.parametrize('name', ABLATIONS)
+def test_an_ablation_is_pre_trained_exported_and_fine_tuned(name, images, tmp_path):
+    """Narrow and on small views: what differs is wired through to the loss, and nothing is lost on the way out."""
+    pytest.importorskip('mmdet')
+    from tests.models.tiny_detector import two_iterations
 
-    images = photographs(tmp_path / 'images', 4)
-    for name in ABLATIONS:
-        cfg = read(f'ablations/{name}')
-        cfg.model.backbone.update(depth=18, stem_channels=8, base_channels=8)
-        cfg.model.neck.in_channels = (8, 16, 32, 64)
-        cfg.model.queue_len = 8
-        np.random.seed(0)
-        with DefaultScope.overwrite_default_scope('mmselfsup'):
-            model = MODELS.build(cfg.model)
-            steps = [TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline]
-        items = []
-        for path in sorted(images.rglob('*.*'))[:4]:
-            item = {'img_path': str(path)}
-            for step in steps:
-                item = step(item)
-            items.append(item['inputs'])
-        batch = model.data_preprocessor({'inputs': default_collate(items), 'data_samples': []}, training=True)
+    cfg = read(f'ablations/{name}')
+    cfg.model.backbone.update(depth=18, **NARROW)
+    cfg.model.queue_len = 8
+    views, jigsaw, pack = cfg.train_dataloader.dataset.pipeline
+    jigsaw.patch_size = 24
+    views.global_size, views.local_size = (72, 72) if views.get('local_from_global') else (64, 72)
+    np.random.seed(0)
+    with DefaultScope.overwrite_default_scope('mmselfsup'):
+        model = MODELS.build(cfg.model)
+        steps = Compose([TRANSFORMS.build(step) for step in (views, jigsaw, pack)])
+    items = [steps({'img_path': str(path)})['inputs'] for path in sorted(images.iterdir())]
+    batch = model.data_preprocessor({'inputs': default_collate(items), 'data_samples': []}, training=True)
+    trained = {key: weight for key, weight in model.named_parameters() if weight.requires_grad}
+    optimizer = torch.optim.SGD(trained.values(), lr=0.01)
+    for _ in range(2):
         losses = model.loss(batch['inputs'])
-        head = cfg.model.head
-        terms = len(head.pairs) * sum(weight > 0 for weight in head.stage_weights.values())
-        assert sum(key.startswith('loss') for key in losses) == terms, name
+        optimizer.zero_grad()
         sum(value for key, value in losses.items() if key.startswith('loss')).backward()
-        # what no loss reaches is frozen, as stages behind the only one that is contrasted
-        used = [p for p in model.parameters() if p.requires_grad]
-        assert used and all(torch.isfinite(p.grad).all() for p in used), name
+        assert all(torch.isfinite(weight.grad).all() for weight in trained.values())
+        optimizer.step()
+    head = cfg.model.head
+    terms = len(head.pairs) * sum(weight > 0 for weight in head.stage_weights.values())
+    assert sum(key.startswith('loss') for key in losses) == terms
+
+    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'checkpoint.pth')
+    exported = export_backbone(tmp_path / 'checkpoint.pth', tmp_path / 'backbone.pth')
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        backbone = MODELS.build(dict(type='ResNet', depth=18, norm_eval=False, **NARROW))
+    backbone.load_state_dict(exported['state_dict'], strict=True)
+    losses = two_iterations(backbone, [8, 16, 32, 64])
+    assert all(0 < loss < float('inf') for loss in losses)

@@ -31,9 +31,13 @@ def narrow(path, images, work_dir):
     """A config as a user without any tool of ours would shorten it: by its own settings alone."""
     cfg = Config.fromfile(path)
     cfg.work_dir, cfg.experiment_name = str(work_dir), str(work_dir)
-    cfg.merge_from_dict(
-        {**OPTIONS, 'train_cfg.max_epochs': 1, 'model.backbone.depth': 18, 'env_cfg.cudnn_benchmark': False}
-    )
+    options = {**OPTIONS, 'train_cfg.max_epochs': 1, 'env_cfg.cudnn_benchmark': False}
+    if cfg.model.backbone.type == 'ResNet':
+        options['model.backbone.depth'] = 18
+    else:
+        options = {name: value for name, value in options.items() if not name.startswith('model.backbone.')}
+        options |= {'model.backbone.widen_factor': 0.125}
+    cfg.merge_from_dict(options)
     cfg.train_dataloader.dataset.data_root = str(images)
     views, jigsaw = cfg.train_dataloader.dataset.pipeline[:2]
     if views.get('local_from_global'):

@@ -1,0 +1,8 @@
+# The paper's recipe on RTMDet-s's CSPNeXt.
+_base_ = [
+    '_base_/models/detco_cspnext-s.py',
+    '_base_/datasets/images.py',
+    '_base_/schedules/sgd_200e.py',
+    '_base_/default_runtime.py',
+]
+work_dir = 'work_dirs/{{ fileBasenameNoExtension }}'
