@@ -17,7 +17,8 @@ def gradients(rank, backbones):
     for name, backbone in backbones.items():
         model = build(backbone, bn_splits='auto')
         inputs = [view + rank for view in views()]
-        losses = nn.parallel.DistributedDataParallel(model)(inputs, mode='loss')
+        wrapped = nn.parallel.DistributedDataParallel(model)  # kept: without it gradients are not shared
+        losses = wrapped(inputs, mode='loss')
         sum(loss for key, loss in losses.items() if 'loss' in key).backward()
         found[name] = {key: weight.grad for key, weight in model.named_parameters() if weight.requires_grad}
     return found
