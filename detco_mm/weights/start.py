@@ -117,8 +117,11 @@ def use_backbone(cfg: Config, path: str) -> None:
         found = find_start(path, MODELS.build(dict(complete, out_indices=(0, 1, 2, 3))))
     out = str(Path(cfg.work_dir, 'backbone.pth'))
     meta = dict(source=Path(path).name, place=found.place)
-    write_atomically(out, encoded(found.weights, meta, '.pth', 'mmdet'))
-    initialise = ConfigDict(type='Pretrained', checkpoint=out)
+    # below "backbone.", where MMDetection's Swin looks for them and nowhere else
+    prefix = 'backbone.'
+    weights = {f'{prefix}{name}': value for name, value in found.weights.items()}
+    write_atomically(out, encoded(weights, meta, '.pth', 'mmdet'))
+    initialise = ConfigDict(type='Pretrained', checkpoint=out, prefix=prefix)
     if shared_head is not None:
         shared_head.init_cfg = initialise
     cfg.model.backbone.init_cfg = initialise

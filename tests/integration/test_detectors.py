@@ -32,13 +32,9 @@ PRETRAINED = {
     'rtmdet_s_8xb32-300e_coco': 'detco_cspnext-s',
     'yolox_s_8xb8-300e_coco': 'detco_cspdarknet-s',
 }
-# MMDetection's Swin reads names below "backbone." alone, and use_backbone writes them bare.
-SWIN = pytest.mark.xfail(raises=IndexError, strict=True)
 
 
 def marks(name):
-    if 'swin' in name:
-        return SWIN
     if 'convnext' in name:
         return pytest.mark.slow
     return pytest.mark.exhaustive if SIBLING.search(name) and name not in PRETRAINED else ()
