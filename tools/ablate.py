@@ -125,4 +125,4 @@ if __name__ == '__main__':
         found = collect(study, work)
         against = args.against or study.methods[0].name
         files = write_outcome(found, work, 'results', 'Ablation', (), facts, against, course(study, work))
-    print(files[1].read_text() + '\n' + '\n'.join(map(str, files)))
+    print(files[1].read_text(encoding='utf-8') + '\n' + '\n'.join(map(str, files)))

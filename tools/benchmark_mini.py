@@ -122,4 +122,4 @@ if __name__ == '__main__':
             [CLAIM],
             facts,
         )
-    print(files[1].read_text() + '\n' + '\n'.join(map(str, files)))
+    print(files[1].read_text(encoding='utf-8') + '\n' + '\n'.join(map(str, files)))

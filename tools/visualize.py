@@ -119,7 +119,9 @@ def main() -> None:
             path.write_bytes(picture)
             print(path)
     page = out / 'index.html'
-    page.write_text(html_page('DetCo pictures', [Section('DetCo pictures', [args.config]), *sections]))
+    page.write_text(
+        html_page('DetCo pictures', [Section('DetCo pictures', [args.config]), *sections]), encoding='utf-8'
+    )
     print(page)
 
 

@@ -11,6 +11,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from detco_mm.datasets.sampler import SeededIndex
+from detco_mm.datasets.text import read_json, read_lines
 from detco_mm.registry import DATASETS
 
 #: Suffixes, in lower case, by which a file in the folder is taken for an image.
@@ -132,17 +133,19 @@ class ImageFolder(BaseDataset):
                 "correct it, or set ann_file='' to search the folder"
             )
         if self.ann_file.endswith('.json'):
-            content = fileio.load(self.ann_file)
-            if not isinstance(content, dict) or 'images' not in content:
+            content = read_json(self.ann_file)
+            images = content.get('images') if isinstance(content, dict) else None
+            if not isinstance(images, list) or not all(isinstance(_file_name(image), str) for image in images):
                 raise ValueError(
-                    f'"{self.ann_file}" is no COCO annotation, for it has no "images": give such a file, '
-                    'or a text file with one path a line'
+                    f'"{self.ann_file}" is no COCO annotation, for it has no "images" with a file_name each: give such '
+                    'a file, or a text file with one path a line'
                 )
-            names = [image['file_name'] for image in content['images']]
+            names = [image['file_name'] for image in images]
         else:
-            lines = fileio.get_text(self.ann_file).splitlines()
-            names = [re.sub(r'\s+-?\d+$', '', line.strip()) for line in lines if line.strip()]
+            names = [re.sub(r'\s+-?\d+$', '', line) for line in read_lines(self.ann_file)]
         paths = [fileio.join_path(folder, name) for name in names]
+        if not any(fileio.exists(path) for path in paths[:10]) and any('\\' in name for name in names[:10]):
+            paths = [fileio.join_path(folder, name.replace('\\', '/')) for name in names]  # written on Windows
         # A look at ten tells a wrong prefix; millions are not looked at, and single missing files are skipped later.
         if not any(fileio.exists(path) for path in paths[:10]):
             example = f'such as "{paths[0]}"' if paths else 'for it lists none'
@@ -151,6 +154,10 @@ class ImageFolder(BaseDataset):
                 f'paths are relative to "{folder}"; correct data_root or data_prefix[\'img_path\']'
             )
         return paths
+
+
+def _file_name(image: Any) -> Any:
+    return image.get('file_name') if isinstance(image, dict) else None
 
 
 def _files_below(folder: str, above: frozenset = frozenset()) -> Iterator[str]:

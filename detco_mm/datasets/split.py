@@ -1,12 +1,19 @@
 """A share of a COCO-format set, drawn from a seed, so that everybody has the same."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 
 from detco_mm.checkpoints.files import write_atomically
+from detco_mm.datasets.coco_labels.boxes import check_objects
+from detco_mm.datasets.coco_labels.check import log_findings
+from detco_mm.datasets.coco_labels.findings import LabelError
+from detco_mm.datasets.coco_labels.sizes import check_sizes
+from detco_mm.datasets.coco_labels.structure import check_structure, read_labels
 
 
 def split_coco(
@@ -28,11 +35,11 @@ def split_coco(
 
     Raises:
         FileNotFoundError: if there is no `ann_file`.
-        ValueError: if a share is out of range or leaves no image.
+        ValueError: if a share is out of range or leaves no image; LabelError if lists, ids or references are wrong.
     """
     if not Path(ann_file).is_file():
         raise FileNotFoundError(f'no annotations at "{ann_file}": give a COCO-format JSON file')
-    content = json.loads(Path(ann_file).read_text())
+    content = _sound(ann_file)
     ids = np.array(sorted(image['id'] for image in content['images']))
     order = np.random.RandomState(seed).permutation(ids)  # its stream is frozen for good, unlike default_rng's
     written = []
@@ -53,3 +60,17 @@ def split_coco(
             write_atomically(path, json.dumps(share))
             written.append(path)
     return written
+
+
+def _sound(ann_file: str | Path) -> dict:
+    """Read labels whose lists, ids and references are right; what else would stop a run is said, and no hindrance."""
+    labels = read_labels(ann_file)
+    check_structure(labels)
+    if labels.complaint:
+        raise LabelError(labels.complaint)
+    check_sizes(labels, None)
+    check_objects(labels)
+    log_findings(labels)
+    if labels.complaint:
+        print_log(f'labels: a run would stop at {labels.complaint}', logger='current', level=logging.WARNING)
+    return labels.content

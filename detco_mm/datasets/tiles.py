@@ -11,6 +11,7 @@ import tifffile
 
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.datasets.image_folder import ImageFolder
+from detco_mm.datasets.text import read_json
 from detco_mm.transforms.tiff import GDAL_NODATA, ORIENTATION, Raster, bands_last, named_axes, read_tiff
 
 Box = tuple[int, int, int, int]
@@ -176,7 +177,7 @@ def _labels(ann_file: str | Path | None, images: str | Path) -> dict:
     data = ImageFolder(data_root=str(images), ann_file='' if ann_file is None else str(Path(ann_file).resolve()))
     data.full_init()  # which says what is missing
     if ann_file is not None:
-        return json.loads(Path(ann_file).read_text(encoding='utf-8-sig'))
+        return read_json(ann_file, dict)
     paths = [data.get_data_info(index)['img_path'] for index in range(len(data))]
     return dict(images=[dict(file_name=str(Path(path).relative_to(images))) for path in paths])
 

@@ -19,6 +19,7 @@ from detco_mm.checkpoints.reading import safe_loading
 from detco_mm.engine import mistakes
 from detco_mm.engine.checks import check_batches, check_sections
 from detco_mm.engine.hooks import CheckWeights
+from detco_mm.engine.labels import check_config_labels
 from detco_mm.engine.pixels import settle_pixels
 from detco_mm.engine.quiet_runner import QuietRunner
 from detco_mm.engine.settings import apply_command_line
@@ -82,6 +83,7 @@ def train(
     apply_command_line(cfg, options, resume=resume, amp=amp, auto_scale_lr=auto_scale_lr, trackers=trackers)
     check_sections(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'))
     init_default_scope(cfg.get('default_scope', scope))
+    check_config_labels(cfg)
     settle_pixels(cfg, backbone)
     if cfg.get('resume'):
         cfg.model.pop('start_from', None)  # the checkpoint has all of it
@@ -139,6 +141,7 @@ def test(
         )
     check_sections(cfg, ('test_cfg',))
     init_default_scope(cfg.get('default_scope', scope))
+    check_config_labels(cfg, ('test',))
     settle_pixels(cfg)
     with mistakes.building(cfg):
         runner = build_runner(cfg)

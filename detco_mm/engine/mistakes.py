@@ -13,6 +13,9 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 from torch import OutOfMemoryError
 
+from detco_mm.datasets.coco_labels import LabelError
+from detco_mm.datasets.text import read_json
+
 
 def read_config(path: str | Path, beside: Path | None = None) -> Config:
     """Read a config.
@@ -48,7 +51,7 @@ def building(cfg: Config) -> Iterator[None]:
     try:
         yield
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f'{_unreadable(cfg)}: {_said(error)}') from error
+        raise ValueError(_unreadable(cfg) or f'a file that is read as text or JSON is none: {_said(error)}') from error
     except OSError as error:
         if error.filename is None:
             raise
@@ -69,6 +72,8 @@ def explain(error: Exception) -> str | None:
     Returns:
         The line; None if the exception tells of a bug.
     """
+    if isinstance(error, LabelError):
+        return f'ValueError: {error}'  # not cut short: it holds settings to copy
     said = _said(error)
     for kind, pattern, line in _KNOWN:
         if isinstance(error, kind) and (found := re.search(pattern, _text(error), re.S)):
@@ -115,15 +120,15 @@ def _named(file: str, cfg: Config) -> str:
     return f'"{file}" ({max(ends)[1]})' if ends else f'"{file}"'
 
 
-def _unreadable(cfg: Config) -> str:
+def _unreadable(cfg: Config) -> str | None:
     """Name the JSON file of a config that cannot be read."""
     for name, value in _files(cfg):
         if value.endswith('.json') and Path(value).is_file():
             try:
-                json.loads(Path(value).read_text(encoding='utf-8'))
-            except ValueError:
-                return f'"{value}" ({name}) is no JSON'
-    return 'a file that is read as text or JSON is none'
+                read_json(value)
+            except ValueError as error:
+                return str(error).replace(f'"{value}"', f'"{value}" ({name})', 1)
+    return None
 
 
 def _unknown_type(found: re.Match) -> str:

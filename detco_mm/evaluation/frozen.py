@@ -1,6 +1,5 @@
 """What frozen features know: kNN and linear accuracy on the annotated objects of a COCO-format set."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from detco_mm.datasets.coco_labels import usable_labels
 from detco_mm.transforms.crops import resized_crop
 from detco_mm.visualization.figures import STAGES
 
@@ -37,9 +37,10 @@ def object_crops(
         (N, size, size, 3) RGB and (N,) category ids.
 
     Raises:
-        ValueError: if no object is left.
+        FileNotFoundError: if there are no annotations, or no such folder.
+        ValueError: if no object is left; LabelError if the annotations cannot be used.
     """
-    content = json.loads(Path(annotations).read_text())
+    content = usable_labels(annotations, images, objects=False, categories=False).content
     names = {image['id']: image['file_name'] for image in content['images']}
     crops, labels = [], []
     for image_id, objects in _by_image(content['annotations']):

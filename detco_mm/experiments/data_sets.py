@@ -1,12 +1,13 @@
 """Data sets of a study: where a set in COCO's layout lies, and how a config is led to it."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+
+from detco_mm.datasets.text import read_json
 
 SPLITS = ('train', 'val', 'test')
 
@@ -49,7 +50,7 @@ class DataSet:
 
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of their ids."""
-        categories = json.loads(self.labels('train').read_text(encoding='utf-8'))['categories']
+        categories = read_json(self.labels('train'), dict)['categories']
         return tuple(category['name'] for category in sorted(categories, key=lambda category: category['id']))
 
 

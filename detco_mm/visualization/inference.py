@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import cv2
 import numpy as np
 
 from detco_mm.checkpoints.reading import safe_loading
+from detco_mm.datasets.coco_labels import usable_labels
+from detco_mm.datasets.text import read_json
 from detco_mm.visualization.detections import Objects
 from detco_mm.visualization.views import Array
 
@@ -28,7 +29,7 @@ def read_image(path: str | Path) -> Array:
 
 def category_names(ann_file: str | Path) -> dict[int, str]:
     """Read the names of the categories of a COCO-format set, by their id."""
-    return {category['id']: category['name'] for category in json.loads(Path(ann_file).read_text())['categories']}
+    return {category['id']: category['name'] for category in read_json(ann_file, dict)['categories']}
 
 
 def annotated_images(
@@ -47,20 +48,23 @@ def annotated_images(
     from pycocotools.coco import COCO  # comes with the extra `det`
 
     with contextlib.redirect_stdout(io.StringIO()):  # it reports its loading times
-        coco = COCO(str(ann_file))
+        coco = COCO()
+        coco.dataset = usable_labels(ann_file, folder, objects=False).content
+        coco.createIndex()
     categories = sorted(coco.getCatIds())
+    outlined = all(one.get('segmentation') for one in coco.dataset['annotations'])
     images, objects = [], []
     for image_id in sorted(coco.getImgIds())[:count]:
         image = read_image(Path(folder) / coco.loadImgs([image_id])[0]['file_name'])
         found = coco.loadAnns(coco.getAnnIds(imgIds=[image_id], iscrowd=False))
         corners = [(x, y, x + w, y + h) for x, y, w, h in (one['bbox'] for one in found)]
-        masks = [coco.annToMask(one).astype(bool) for one in found]
+        masks = [coco.annToMask(one).astype(bool) for one in found] if outlined else []
         images.append(image)
         objects.append(
             Objects(
                 boxes=np.array(corners, dtype=float).reshape(-1, 4),
                 labels=np.array([categories.index(one['category_id']) for one in found], dtype=int),
-                masks=np.stack(masks) if masks else np.zeros((0, *image.shape[:2]), bool),
+                masks=(np.stack(masks) if masks else np.zeros((0, *image.shape[:2]), bool)) if outlined else None,
             )
         )
     return images, objects, [one['name'] for one in coco.loadCats(categories)]
