@@ -83,7 +83,7 @@ def train(
     apply_command_line(cfg, options, resume=resume, amp=amp, auto_scale_lr=auto_scale_lr, trackers=trackers)
     check_sections(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'))
     init_default_scope(cfg.get('default_scope', scope))
-    check_config_labels(cfg)
+    check_config_labels(cfg, ('train', 'val'))  # the test data are looked at when they are used
     settle_pixels(cfg, backbone)
     if cfg.get('resume'):
         cfg.model.pop('start_from', None)  # the checkpoint has all of it

@@ -3,7 +3,7 @@
 import ast
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine import registry as registries
@@ -116,7 +116,7 @@ def _at(node: Any, names: Sequence[str]) -> Any:
     return node
 
 
-def _refuse_unread(name: str, cfg: Config, options: Iterable[str]) -> None:
+def _refuse_unread(name: str, cfg: Config, options: Mapping[str, Any]) -> None:
     names = name.split('.')
     if names[0] not in _SECTIONS['']:
         if set(_copies(name, cfg)) & set(options):
@@ -136,7 +136,8 @@ def _refuse_unread(name: str, cfg: Config, options: Iterable[str]) -> None:
             raise ValueError(f'--cfg-options {name}: {path} is {above!r} and has no settings of its own')
         if part in above or f'{path}.{part}.type'.strip('.') in options:
             continue
-        known = _SECTIONS.get(path) if 'type' not in above or path in _SECTIONS else _arguments(above, cfg)
+        section = dict(above, type=options[f'{path}.type']) if f'{path}.type' in options else above  # another class
+        known = _SECTIONS.get(path) if 'type' not in section or path in _SECTIONS else _arguments(section, cfg)
         if known is not None and part not in known:
             raise ValueError(f'--cfg-options {name}: nothing reads it{_instead(name, cfg, path, known)}')
         if known is not None:

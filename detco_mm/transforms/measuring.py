@@ -1,6 +1,7 @@
 """A look at some files before the first step: what their pixels are, and which range of values to stretch."""
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,6 +60,8 @@ def look(paths: Sequence[str], pixels: Pixels, every: bool = False, max_pixels: 
     sides: list[int] = []
     plain = looked_at = 0
     for path in [paths[index] for index in sorted(chosen)]:
+        if os.path.exists(path) and not os.path.isfile(path):
+            continue  # a pipe, which might never answer
         try:
             data = fileio.get(path)
             header = read_header(data, max_pixels)

@@ -121,3 +121,13 @@ def test_an_index_beyond_a_list_is_refused():
 
 def test_epochs_have_a_short_name():
     assert read_options(['max_epochs=3'], PRETRAIN) == {'train_cfg.max_epochs': 3}
+
+
+def test_the_arguments_of_another_class_are_known_with_its_type():
+    cfg = Config.fromfile(ROOT / 'configs/mini/detco_r18.py')
+    texts = ['optim_wrapper.optimizer.type=SGD', 'optim_wrapper.optimizer.momentum=0.9']
+    assert read_options(texts, cfg) == {'optim_wrapper.optimizer.type': 'SGD', 'optim_wrapper.optimizer.momentum': 0.9}
+    with pytest.raises(ValueError, match='optim_wrapper.optimizer.momentum: nothing reads it'):
+        read_options(texts[1:], cfg)
+    with pytest.raises(ValueError, match='optim_wrapper.optimizer.momentums: nothing reads it'):
+        read_options([texts[0], 'optim_wrapper.optimizer.momentums=0.9'], cfg)

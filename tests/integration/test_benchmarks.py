@@ -80,7 +80,7 @@ def test_step(tmp_path):
 
 
 def test_parts(tmp_path):
-    small = ['--depth', '18', '--batch-size', '2', '--size', '64', '--queue-len', '256', '--device', 'cpu']
+    small = ['--depth', '18', '--batch-size', '4', '--size', '64', '--queue-len', '256', '--device', 'cpu']
     figures = run('parts', *small, '--bn-splits', '2', out=tmp_path / 'parts.json')
     parts = figures['microseconds']
     assert set(parts) == {
@@ -105,7 +105,7 @@ def test_the_report_runs_all_of_them_and_ends_with_one_table(tmp_path):
     assert said.endswith(summary) and summary.startswith('| goal') and 'nan' not in summary
     assert {path.stem.partition('-')[0] for path in tmp_path.glob('*.json')} == {
         path.stem for path in (ROOT / 'tools/benchmarks').glob('[a-z]*.py')
-    } - {'report', 'soak'}
+    } - {'report', 'soak', 'operations'}  # the last needs another environment, with a compiled mmcv
 
 
 def test_the_report_names_what_it_had_no_time_for(tmp_path):
