@@ -26,6 +26,7 @@ def read_config(path: str | Path, beside: Path | None = None) -> Config:
 
     Raises:
         FileNotFoundError: if there is no such file.
+        ModuleNotFoundError: if it builds on the configs of a package that is not installed.
         ValueError: if it cannot be read as a config; it says which file and why.
     """
     own = beside or Path(__file__).parents[1] / '.mim'
@@ -34,6 +35,8 @@ def read_config(path: str | Path, beside: Path | None = None) -> Config:
         raise FileNotFoundError(f'no config at "{path}": give the path of a config, such as those in configs/')
     try:
         return Config.fromfile(found)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f'{_said(error)} (needed by config "{path}")') from error
     except Exception as error:  # a config is a program: it may raise anything
         cause = error.__cause__ or error
         at = f', line {cause.lineno}' if isinstance(cause, SyntaxError) and cause.lineno else ''
