@@ -77,6 +77,7 @@ def test_the_option_trains_and_the_log_says_what_was_taken(file, images, tmp_pat
     assert f'backbone from "{path}": 120 tensors from state_dict, below "module.encoder_q."; left: fc.weight' in log(
         tmp_path / 'run'
     )
+    assert f'M parameters, from {path}' in log(tmp_path / 'run')
     assert (tmp_path / 'run/epoch_1.pth').is_file()
     # the finished run goes on without the file that it started from
     train(tmp_path / 'run', images, {'train_cfg.max_epochs': 2, 'model.start_from': 'gone.pth'}, resume='auto')

@@ -63,12 +63,14 @@ def _start(runner: Runner) -> str:
 
 
 def _files(node: Any) -> Iterator[str]:
-    """Yield the files that a model's ``init_cfg`` names, at any depth."""
+    """Yield the files that a model's ``init_cfg`` or DetCo's ``start_from`` names, at any depth."""
     if isinstance(node, dict):
         initialise = node.get('init_cfg')
-        for entry in initialise if isinstance(initialise, list | tuple) else [initialise]:
-            if isinstance(entry, dict) and entry.get('checkpoint'):
-                yield str(entry['checkpoint'])
+        entries = [*initialise] if isinstance(initialise, list | tuple) else [initialise]
+        for entry in [*entries, node.get('start_from')]:
+            file = entry.get('checkpoint') if isinstance(entry, dict) else entry
+            if isinstance(file, str):
+                yield file
         for value in node.values():
             yield from _files(value)
     elif isinstance(node, list | tuple):
