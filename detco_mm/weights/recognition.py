@@ -22,6 +22,11 @@ MIN_IN_ORDER = 50
 EVALUATED = re.compile(r'\bteacher|\b(state_dict_ema|model_ema|ema_model|ema)\b')
 TARGETS_ONLY = re.compile(r'momentum|encoder_k|key_encoder|\btarget|ema_state_dict')
 
+#: The first tensor of EfficientNet-PyTorch, whose weights TensorFlow trained: its strided convolutions pad more behind
+#: an image than before it. The classes of timm, MMClassification and MMDetection that pad so.
+TENSORFLOWS = '_conv_stem.weight'
+PADS_AS_TENSORFLOW = {'Conv2dSame', 'Conv2dAdaptivePadding', 'Conv2dSamePadding'}
+
 
 @dataclass(frozen=True)
 class Found:
@@ -62,7 +67,8 @@ def recognise(checkpoint: Mapping[str, Any], module: nn.Module) -> Found:
 
     Raises:
         ValueError: if nothing fits completely; it lists what the best place lacks. Also if the file continues rows of
-            layers beyond their end, as a ResNet-34 does those of a ResNet-18.
+            layers beyond their end, as a ResNet-34 does those of a ResNet-18, or if it is TensorFlow's and the module
+            pads otherwise.
     """
     wanted = module.state_dict()
     needed = [name for name in wanted if not name.endswith(COUNTER)]
@@ -76,6 +82,8 @@ def recognise(checkpoint: Mapping[str, Any], module: nn.Module) -> Found:
     if not complete:
         in_order = (_in_order(place, tensors, wanted) for place, tensors in dicts_of_tensors(checkpoint))
         complete = [found for found in in_order if found]
+        if any(TENSORFLOWS in found.place for found in complete):
+            _check_padding(module)
     if not complete:
         raise ValueError(_complaint(checkpoint, candidates, needed, type(module).__name__))
     best = min(complete, key=lambda candidate: _rank(candidate.place))
@@ -142,6 +150,15 @@ def _in_order(place: str, tensors: dict[str, Tensor], wanted: Mapping[str, Tenso
         return None
     where = f'{place or "the file"}, in the order of its tensors ({pairs[0][1]} as {pairs[0][0]} and so on)'
     return Found({mine: given[theirs] for mine, theirs in pairs}, where, list(given)[len(own) :])
+
+
+def _check_padding(module: nn.Module) -> None:
+    """Refuse a network into which TensorFlow's weights fit and in which they compute something else."""
+    if not PADS_AS_TENSORFLOW & {type(part).__name__ for part in module.modules()}:
+        raise ValueError(
+            f'TensorFlow trained these weights ({TENSORFLOWS} ...), and {type(module).__name__} pads otherwise: take '
+            "timm's network of the same name that begins with tf_, such as model_name='tf_efficientnet_lite0'"
+        )
 
 
 def _continued(left: list[str], own: list[str]) -> list[str]:

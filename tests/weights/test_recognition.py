@@ -137,11 +137,18 @@ def test_timms_own_files_fit_timms_backbones(model_name):
     assert all(torch.equal(value, given[name]) for name, value in inner.items() if name in given)
 
 
+def efficientnet_pytorchs(source):
+    """Name the tensors of timm's network as EfficientNet-PyTorch does, more or less."""
+    kept = {name: value for name, value in source.items() if not name.endswith('num_batches_tracked')}
+    kinds = [name.rsplit('.', 1)[-1] for name in kept]
+    names = ['_conv_stem.weight', *(f'_blocks.{at}._x.{kind}' for at, kind in enumerate(kinds[1:]))]
+    return dict(zip(names, kept.values(), strict=True))
+
+
 def test_efficientnet_pytorchs_names_fit_by_the_order_of_their_tensors():
     init_default_scope('mmselfsup')
     source = timm.create_model('tf_efficientnet_lite0').state_dict()
-    kept = {name: value for name, value in source.items() if not name.endswith('num_batches_tracked')}
-    renamed = {f'_blocks.{at}._x.{name.rsplit(".", 1)[-1]}': value for at, (name, value) in enumerate(kept.items())}
+    renamed = efficientnet_pytorchs(source)
     target = MODELS.build(dict(TIMM, model_name='tf_efficientnet_lite0'))
     found = recognise(renamed, target)
     assert 'in the order of its tensors' in found.place
@@ -151,6 +158,9 @@ def test_efficientnet_pytorchs_names_fit_by_the_order_of_their_tensors():
     shuffled = dict(sorted(renamed.items(), key=lambda entry: entry[1].numel()))
     with pytest.raises(ValueError, match='no weight of TIMMBackbone is in it'):
         recognise(shuffled, target)
+    # the same names and shapes: strided convolutions that pad evenly
+    with pytest.raises(ValueError, match="model_name='tf_efficientnet_lite0'"):
+        recognise(renamed, MODELS.build(dict(TIMM, model_name='efficientnet_lite0')))
 
 
 def test_timms_deep_stem_fits_openmmlabs():

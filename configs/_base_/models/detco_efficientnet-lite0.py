@@ -1,11 +1,12 @@
-# DetCo on timm's efficientnet_lite0; another of timm's networks is another model_name, with its own out_indices.
+# DetCo on timm's tf_efficientnet_lite0; another of timm's networks is another model_name, with its own out_indices.
+# tf_ pads as TensorFlow does, which trained the weights that are released for it.
 _base_ = 'detco_r50.py'
 
 model = dict(
     backbone=dict(
         _delete_=True,
         type='mmcls.TIMMBackbone',
-        model_name='efficientnet_lite0',
+        model_name='tf_efficientnet_lite0',
         features_only=True,
         pretrained=False,
         # 0 has stride 2

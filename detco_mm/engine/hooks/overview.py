@@ -32,7 +32,8 @@ def overview(runner: Runner) -> list[str]:
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     backbone = runner.cfg.get('model', {}).get('backbone', {})
-    kind = ' '.join(str(part) for part in (backbone.get('type', ''), backbone.get('depth', '')) if part)
+    parts = [backbone.get(key) for key in ('type', 'model_name', 'arch', 'depth')]
+    kind = ' '.join(str(part) for part in parts if part and isinstance(part, str | int))
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     what = f'{type(model).__name__} with {kind}' if kind else type(model).__name__
     loader, loop = runner.train_dataloader, runner.train_loop
