@@ -28,7 +28,7 @@ STACK = [
     'detco_mm', 'detco_mm.models', 'detco_mm.datasets', 'detco_mm.transforms', 'detco_mm.engine.launch',
     'detco_mm.engine.hooks', 'detco_mm.evaluation.frozen', 'detco_mm.weights', 'detco_mm.visualization',
     'mmselfsup.models', 'mmselfsup.datasets', 'mmcls.models', 'mmcls.datasets', 'mmcls.evaluation',
-    'torch.utils.tensorboard', 'mmdet.models', 'mmdet.datasets', 'mmdet.evaluation', 'mmseg.models', 'mmseg.datasets',
+    'torch.utils.tensorboard', 'torch.distributed.run', 'mmdet.models', 'mmdet.datasets', 'mmdet.evaluation', 'mmseg.models', 'mmseg.datasets',
 ]  # fmt: skip
 #: The largest request: more than Linux allows the environment of a process in most places.
 REQUEST_BYTES = 1 << 17
@@ -112,7 +112,7 @@ def _report(file: int, number: int) -> None:
 
 
 def become(request: dict[str, Any], paths: list[str]) -> None:
-    """Be the process that was asked for: a script by its arguments, or a function by module and name.
+    """Be the process that was asked for: a script by its arguments, a module's main(), or a function by its name.
 
     Args:
         request: what `forked.Forked` sends.
@@ -134,6 +134,8 @@ def become(request: dict[str, Any], paths: list[str]) -> None:
     if request['function']:
         module, name = request['function'].split(':')
         getattr(importlib.import_module(module), name)(*sys.argv[1:])
+    elif request['module']:
+        importlib.import_module(request['module']).main()
     else:
         runpy.run_path(sys.argv[0], run_name='__main__')
 

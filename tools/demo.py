@@ -6,179 +6,21 @@ A step that is done is not repeated when the demo is run again; --fresh starts o
 
 import argparse
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
-from mmengine.config import Config
+import _stack  # noqa: F401
 
-from detco_mm.experiments.steps import (
-    LAST_CHECKPOINT,
-    Step,
-    last_checkpoint,
-    moved,
-    option_list,
-    overridden,
-    run_chain,
-)
-from detco_mm.visualization import demo_report
-from detco_mm.visualization.progress import clock, total_steps
-from detco_mm.visualization.scalars import last_metrics, read_rows
+from detco_mm.engine.errors import said_in_one_line
+from detco_mm.experiments import demo
 
-ROOT = Path(__file__).resolve().parents[1]
-PRETRAIN = 'configs/mini/detco_r18.py'
-FINETUNE = 'configs/mini/mask-rcnn_r18_fpn_embedded.py'
-DATA = 'data/embedded'  # where both configs look
-DATA_FOLDER = DATA  # each size and seed gets a folder of its own beside it
-
-# What each size runs. `seconds` is what each step took on two cores, of which other work had a part in the medium size:
-# the forecast of the time left starts from it.
-# Few steps need scenes that are easier than tools/make_data.py's own: larger objects, fewer other things.
-SCENES = ['--objects', '1', '4', '--clutter', '0', '2', '--diameter', '28', '100']
-SIZES: dict[str, dict[str, Any]] = {
-    'small': {
-        'data': {'unlabelled': 2000, 'train': 300, 'val': 150, 'test': 0},
-        'epochs': 6,
-        'finetune_iters': 350,
-        'seconds': {'data': 11, 'pretrain': 261, 'export': 5, 'random': 142, 'detco': 142},
-    },
-    'medium': {
-        'data': {'unlabelled': 4000, 'train': 600, 'val': 200, 'test': 0},
-        'epochs': 28,
-        'finetune_iters': 1500,
-        'seconds': {'data': 20, 'pretrain': 2676, 'export': 5, 'random': 635, 'detco': 717},
-    },
-}
-
-
-def epochs(count: int) -> dict[str, Any]:
-    """Return the settings that shorten or lengthen the pre-training with its schedule."""
-    return {'train_cfg.max_epochs': count}
-
-
-def iterations(iters: int) -> dict[str, Any]:
-    """Return the settings that shorten or lengthen the fine-tuning with its schedule."""
-    return {
-        'train_cfg.max_iters': iters,
-        'train_cfg.val_interval': iters,
-        'default_hooks.checkpoint.interval': iters,
-        'param_scheduler.0.end': max(1, iters // 10),
-        'param_scheduler.1.end': iters,
-        'param_scheduler.1.milestones': [iters * 3 // 4, iters * 11 // 12],
-    }
-
-
-def plan(size: str, seed: int, work: Path) -> list[Step]:
-    """Write the demo down as commands."""
-    spec, python = SIZES[size], sys.executable
-    data, took = f'{DATA_FOLDER}-{size}-{seed}', spec['seconds']
-
-    def options(path: str, extra: dict[str, Any]) -> tuple[list[str], Config]:
-        plain = Config.fromfile(str(ROOT / path))._cfg_dict.to_dict()
-        chosen = {**extra, 'randomness.seed': seed, **moved(plain, DATA, data)}
-        return ['--cfg-options', *option_list(chosen)], overridden(ROOT / path, chosen)
-
-    pre_options, pre = options(PRETRAIN, epochs(spec['epochs']))
-    det_options, det = options(FINETUNE, iterations(spec['finetune_iters']))
-    pre_steps, det_steps = total_steps(pre, spec['data']['unlabelled']), total_steps(det, spec['data']['train'])
-    weights = str(work / 'detco_r18.pth')
-    counts = [text for name, count in spec['data'].items() for text in (f'--{name}', str(count))]
-    return [
-        Step(
-            'data',
-            'making the embedded detection data',
-            [python, 'tools/make_data.py', data, '--seed', str(seed), *counts, *SCENES],
-            took['data'],
-        ),
-        Step(
-            'pretrain',
-            f'pre-training DetCo for {pre_steps} iterations',
-            [python, 'tools/train.py', PRETRAIN, '--work-dir', str(work / 'pretrain'), *pre_options],
-            took['pretrain'],
-            work / 'pretrain',
-            pre_steps,
-            ('data',),
-            str(pre._cfg_dict),
-            resumes=True,
-        ),
-        Step(
-            'export',
-            'exporting its backbone',
-            [python, 'tools/export_backbone.py', str(work / 'pretrain' / LAST_CHECKPOINT), weights],
-            took['export'],
-            needs=('pretrain',),
-        ),
-        Step(
-            'random',
-            f'fine-tuning Mask R-CNN from random weights for {det_steps} iterations',
-            [python, 'tools/det_train.py', FINETUNE, '--work-dir', str(work / 'random'), *det_options],
-            took['random'],
-            work / 'random',
-            det_steps,
-            ('data',),
-            str(det._cfg_dict),
-        ),
-        Step(
-            'detco',
-            f'fine-tuning Mask R-CNN from DetCo for {det_steps} iterations',
-            [python, 'tools/det_train.py', FINETUNE, weights, '--work-dir', str(work / 'detco'), *det_options],
-            took['detco'],
-            work / 'detco',
-            det_steps,
-            ('export',),
-            str(det._cfg_dict),
-        ),
-    ]
-
-
-def main() -> None:
-    """Read the command line, run what is not done yet, and report."""
+if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--size', choices=sorted(SIZES, reverse=True), default='small')
+    parser.add_argument('--size', choices=sorted(demo.SIZES, reverse=True), default='small')
     parser.add_argument('--seed', type=int, default=0, help='of the data, the weights and the order of images')
     parser.add_argument('--work-dir', default='work_dirs/demo')
     parser.add_argument('--fresh', action='store_true', help='repeat steps that are done')
     args = parser.parse_args()
-    os.chdir(ROOT)
-    work = Path(args.work_dir)
-    work.mkdir(parents=True, exist_ok=True)
-    steps = plan(args.size, args.seed, work)
-    print(
-        f'DetCo demo, size {args.size}, seed {args.seed}: {len(steps)} steps, about '
-        f'{clock(sum(step.seconds for step in steps))} on two cores from the start',
-        flush=True,
-    )
-    # The data's own command finds out by itself whether they are there.
-    seconds = run_chain(steps, work, ROOT, fresh=args.fresh, always=['data'])
-
-    print('drawing the report', flush=True)
-    data = steps[0].command[2]
-    config = Config.fromfile(str(work / 'pretrain' / Path(PRETRAIN).name))
-    pictures = demo_report.draw(
-        pipeline=config.train_dataloader.dataset.pipeline,
-        data=data,
-        seed=args.seed,
-        pretrain=work / 'pretrain',
-        runs={name: (work / name / Path(FINETUNE).name, last_checkpoint(work / name)) for name in ('random', 'detco')},
-    )
-    metrics = {title: last_metrics(read_rows(work / name)) for name, title in demo_report.TITLES.items()}
-    facts = {
-        'size and seed': f'{args.size}, {args.seed}',
-        'images': ', '.join(f'{count} {name}' for name, count in SIZES[args.size]['data'].items() if count),
-        'configs': f'{PRETRAIN}, {FINETUNE}',
-    }
-    report = work / 'report.html'
-    report.write_text(
-        demo_report.page(
-            args.size,
-            metrics,
-            pictures,
-            facts,
-            {step.title: (seconds[step.name], ' '.join(['python', *step.command[1:]])) for step in steps},
-        )
-    )
-    print(f'\n{demo_report.table_text(metrics)}\n\n{demo_report.CAVEAT[args.size]}\n\nreport: {report}')
-
-
-if __name__ == '__main__':
-    main()
+    root = Path(__file__).resolve().parents[1]
+    os.chdir(root)
+    with said_in_one_line():
+        demo.run(args.size, args.seed, Path(args.work_dir), root, fresh=args.fresh)

@@ -58,6 +58,12 @@ def python() -> str:
     return str(program)
 
 
+def behind(pid: int) -> int | None:
+    """Return the process whose stand-in was started with `python`; None if this one is no stand-in."""
+    note = _server()[1] / str(pid)
+    return int(note.read_text()) if note.exists() else None
+
+
 class Forked:
     """A child of the server.
 
@@ -86,6 +92,7 @@ class Forked:
             cwd=str(cwd),
             env=dict(os.environ if env is None else env),
             function=function,
+            module=None,
             file_size=file_size,
             executable=sys.executable,
         )

@@ -9,7 +9,7 @@ import cv2
 import psutil
 from skimage import data
 
-from tests.integration.forked import ROOT, Forked
+from tests.integration.forked import ROOT, Forked, behind, python
 
 CONFIG = 'configs/mini/detco_r18.py'
 NARROW = [
@@ -47,9 +47,13 @@ def command(script, *arguments, options=()):
 
 
 def start(line, log, **environment):
-    """Start a command; its output goes to a file. A script of Python's gets a process with the stack imported."""
+    """Start a command; its output goes to a file. Scripts of Python's get processes with the stack imported.
+
+    So does torchrun, whose ranks a shell script does not see then: with PYTHON=sys.executable it starts the real one.
+    """
     with open(log, 'w') as out:
-        variables = {**os.environ, 'OMP_NUM_THREADS': '1', **environment}
+        forks = {'PYTHON': python(), 'PYTHON_EXEC': python()}  # of tools/launch.sh, and of torchrun for its ranks
+        variables = {**os.environ, 'OMP_NUM_THREADS': '1', **forks, **environment}
         if line[0] == sys.executable and line[1].endswith('.py'):
             return Forked(line[1:], out, out, env=variables)
         return subprocess.Popen(
@@ -69,16 +73,27 @@ def free_port():
 
 
 def started_by(run):
-    """All processes below one that was started: torchrun, its ranks, their data workers."""
-    return psutil.Process(run.pid).children(recursive=True)
+    """All processes below one that was started: torchrun, its ranks, their data workers, and their stand-ins."""
+    found, to_look_at = [], [run.pid]
+    while to_look_at:
+        pid = to_look_at.pop()
+        try:
+            below = psutil.Process(pid).children()
+        except psutil.NoSuchProcess:
+            continue
+        if number := behind(pid):
+            below.append(psutil.Process(number))
+        found += below
+        to_look_at += [process.pid for process in below]
+    return found
 
 
 def rank_of(run, number):
     """The process that is a rank of a run by tools/dist_train.sh."""
     return next(
-        process
+        psutil.Process(behind(process.pid) or process.pid)
         for process in started_by(run)
-        if 'train.py' in ' '.join(process.cmdline()[1:3]) and process.environ().get('RANK') == str(number)
+        if 'train.py' in ' '.join(process.cmdline()) and process.environ().get('RANK') == str(number)
     )
 
 

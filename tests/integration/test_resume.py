@@ -4,6 +4,7 @@ import json
 import random
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -152,7 +153,7 @@ def test_two_ranks_that_are_killed_go_on_exactly(images, whole_of_two, tmp_path)
 
 def test_two_ranks_are_asked_to_stop_through_the_script_that_started_them(images, whole_of_two, tmp_path):
     cut = tmp_path / 'cut'
-    run = two_ranks(images, cut)
+    run = two_ranks(images, cut, PYTHON=sys.executable)
     wait_for(run, cut, 2)
     run.send_signal(signal.SIGTERM)
     assert run.wait(60) == 0, output(cut)
