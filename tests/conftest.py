@@ -1,13 +1,22 @@
 """What holds for all tests."""
 
+import gc
 import os
 
 import pytest
 
 import detco_mm  # noqa: F401  (the stack is repaired before a test module imports any other package of it)
+from tests.server import format_once
 
 #: Reasons to skip that are the machine's; a program or a package that is missing is none where CI installs all of them.
 OF_THE_MACHINE = ('this device has bf16', 'SyncBN runs on a GPU', 'resident memory is read as Linux gives it')
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector the imported stack: each of its passes, which data sets ask for, would take half a second."""
+    gc.collect()
+    gc.freeze()
+    format_once()
 
 
 def _refuse_to_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.integration.forked import python
+
 ROOT = Path(__file__).parents[1]
 EPOCH = ['train_dataloader.batch_size=8', 'model.queue_len=32', 'train_cfg.max_epochs=1']
 STEPS = ['train_dataloader.batch_size=2', 'train_cfg.max_iters=3', 'train_cfg.val_interval=3']
@@ -45,7 +47,8 @@ def checkout(folder: Path) -> Path:
 
 def run(block: str, folder: Path) -> str:
     """Run a block in a folder and return what it prints; a command that fails, fails the test."""
-    environment = {**os.environ, 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
+    path = [str(Path(python()).parent), str(Path(sys.executable).parent), os.environ['PATH']]
+    environment = {**os.environ, 'PATH': ':'.join(path), 'OMP_NUM_THREADS': '1'}
     done = subprocess.run(
         ['bash', '-euo', 'pipefail', '-c', block], cwd=folder, env=environment, capture_output=True, text=True
     )

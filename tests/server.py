@@ -28,7 +28,8 @@ STACK = [
     'detco_mm', 'detco_mm.models', 'detco_mm.datasets', 'detco_mm.transforms', 'detco_mm.engine.launch',
     'detco_mm.engine.hooks', 'detco_mm.evaluation.frozen', 'detco_mm.weights', 'detco_mm.visualization',
     'mmselfsup.models', 'mmselfsup.datasets', 'mmcls.models', 'mmcls.datasets', 'mmcls.evaluation',
-    'torch.utils.tensorboard', 'torch.distributed.run', 'mmdet.models', 'mmdet.datasets', 'mmdet.evaluation', 'mmseg.models', 'mmseg.datasets',
+    'torch.utils.tensorboard', 'torch.distributed.run',
+    'mmdet.models', 'mmdet.datasets', 'mmdet.evaluation', 'mmseg.models', 'mmseg.datasets',
 ]  # fmt: skip
 #: The largest request: more than Linux allows the environment of a process in most places.
 REQUEST_BYTES = 1 << 17
@@ -42,6 +43,19 @@ def import_stack() -> None:
         except ImportError:
             if name.startswith('detco_mm'):
                 raise
+
+
+def format_once() -> None:
+    """Have MMEngine format the text of a config once and not six times a run: yapf takes 0.2 s for it."""
+    config: Any = importlib.import_module('mmengine.config.config')
+    format_code, formatted = config.FormatCode, {}
+
+    def once(text: str, **style: Any) -> tuple[str, bool]:
+        if text not in formatted:
+            formatted[text] = format_code(text, **style)
+        return formatted[text]
+
+    config.FormatCode = once
 
 
 def serve(control: socket.socket, listener: socket.socket) -> dict[str, Any] | None:
@@ -180,6 +194,7 @@ def main() -> None:
     own = os.environ.get('PYTHONPATH', '').split(os.pathsep)
     paths = [path for path in sys.path[1:] if path not in own]
     import_stack()
+    format_once()
     gc.collect()
     gc.freeze()  # so that children need not copy what the collector would touch
     if (request := serve(control, listener)) is not None:

@@ -9,22 +9,44 @@ import pytest
 from mmengine.utils.dl_utils import misc
 
 from detco_mm.compat import repairs
+from tests.integration import forked
 from tests.integration.small_run import free_port
 
 WITHOUT = 'from mmengine.runner import Runner\n'
 WITH = 'import detco_mm\n' + WITHOUT
 
 
+FORKS = """
+import os, runpy, sys
+import torch.distributed
+from mmengine.runner import Runner
+for path in sys.argv[1:]:
+    if os.fork() == 0:
+        os.dup2(os.open(path + '.out', os.O_WRONLY | os.O_CREAT), 1)
+        os.dup2(1, 2)
+        runpy.run_path(path)
+        sys.exit(0)
+    os.wait()
+"""
+
+
 def run(code, **environment):
-    """Run code in a fresh process; return its exit code and output."""
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, 'CUDA_VISIBLE_DEVICES': '', **environment},
-    )
+    """Run code in a process that has imported the package; return its exit code and output."""
+    done = forked.run_code(code, env={**os.environ, 'CUDA_VISIBLE_DEVICES': '', **environment})
     return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope='module')
+def without(tmp_path_factory):
+    """What each of the codes prints in a process without the package: children of one that has MMEngine imported."""
+    folder, environment = tmp_path_factory.mktemp('without'), {**ONE_RANK, 'MASTER_PORT': free_port()}
+    codes = dict(location=MISSING_LOCATION, init=INIT_DIST, wrap=WRAP)
+    for name, code in codes.items():
+        (folder / name).write_text(WITHOUT + code)
+    line = [sys.executable, '-c', FORKS, *(folder / name for name in codes)]
+    environment = {**os.environ, 'CUDA_VISIBLE_DEVICES': '', **environment}
+    subprocess.run(line, env=environment, check=False, stderr=subprocess.DEVNULL, timeout=120)
+    return {name: (folder / f'{name}.out').read_text() for name in codes}
 
 
 MISSING_LOCATION = """
@@ -35,9 +57,8 @@ with LOOPS.switch_scope_and_registry('mmselfsup') as loops:
 """
 
 
-def test_mmselfsups_missing_modules_break_its_registries_and_are_dropped():
-    code, output = run(WITHOUT + MISSING_LOCATION)
-    assert code != 0 and "No module named 'mmselfsup.engine.runner'" in output
+def test_mmselfsups_missing_modules_break_its_registries_and_are_dropped(without):
+    assert "No module named 'mmselfsup.engine.runner'" in without['location']
     code, output = run(WITH + MISSING_LOCATION)
     assert code == 0 and 'EpochBasedTrainLoop' in output, output
 
@@ -50,9 +71,8 @@ print(get_backend())
 """
 
 
-def test_a_process_group_without_a_gpu_fails_and_becomes_gloo():
-    code, output = run(WITHOUT + INIT_DIST, **ONE_RANK, MASTER_PORT=free_port())
-    assert code != 0 and ('NVIDIA' in output or 'CUDA' in output)
+def test_a_process_group_without_a_gpu_fails_and_becomes_gloo(without):
+    assert 'Error' in without['init'] and ('NVIDIA' in without['init'] or 'CUDA' in without['init'])
     code, output = run(WITH + INIT_DIST, **ONE_RANK, MASTER_PORT=free_port())
     assert code == 0 and 'gloo' in output, output
 
@@ -68,9 +88,8 @@ print(type(wrapped).__name__, wrapped.device_ids, wrapped.broadcast_buffers)
 """
 
 
-def test_ddp_on_the_cpu_is_refused_and_becomes_possible():
-    code, output = run(WITHOUT + WRAP, **ONE_RANK, MASTER_PORT=free_port())
-    assert code != 0 and 'device_ids' in output
+def test_ddp_on_the_cpu_is_refused_and_becomes_possible(without):
+    assert 'Error' in without['wrap'] and 'device_ids' in without['wrap']
     code, output = run(WITH + WRAP, **ONE_RANK, MASTER_PORT=free_port())
     assert code == 0 and 'MMDistributedDataParallel None False' in output, output
 

@@ -14,6 +14,7 @@ from mmengine.registry import MODELS, TRANSFORMS, DefaultScope
 from torch.utils.data import default_collate
 
 from detco_mm.weights import export_backbone
+from tests.integration import forked
 from tests.integration.small_run import photographs
 from tests.integration.test_resume import losses
 from tests.models.zoo import NARROW
@@ -85,7 +86,7 @@ def test_the_recipe_trains_at_full_size(tmp_path):
     line = [sys.executable, 'tools/train.py', f'configs/{FULL[3]}.py', '--work-dir', tmp_path / 'run', '--amp',
             '--cfg-options', f'data.root={images}', 'train_dataloader.batch_size=2', 'train_dataloader.num_workers=1',
             'train_cfg.max_epochs=1', 'default_hooks.logger.interval=1', 'default_hooks.checkpoint=None']  # fmt: skip
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '2'})
+    done = forked.run(line)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     rows = losses(tmp_path / 'run')
     assert len(rows) == 2 and all(0 < row['loss'] < 80 for row in rows.values())  # chance: 6.6 ln 65537 = 73

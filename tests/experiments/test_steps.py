@@ -1,13 +1,10 @@
 """Chains of commands that are stopped and go on."""
 
-import os
-import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
+import psutil
 import pytest
 
 from detco_mm.experiments.steps import (
@@ -21,6 +18,8 @@ from detco_mm.experiments.steps import (
     run_step,
 )
 from detco_mm.visualization.progress import Forecast
+from tests.integration import forked
+from tests.integration.forked import Forked
 
 # A "training": counts to 40 in its folder, and with --resume goes on from where it was.
 COUNTER = """
@@ -89,17 +88,20 @@ step = Step('t', 'counting', [{sys.executable!r}, '-c', {COUNTER!r}, str(folder)
 run_chain([step], Path({str(tmp_path / 'work')!r}), Path({str(tmp_path)!r}))
 """
     count = tmp_path / 'run/count'
-    # its own process group, so that the training dies with it, as when a machine goes down
-    process = subprocess.Popen([sys.executable, '-c', code], start_new_session=True, cwd=Path(__file__).parents[2])
+    (tmp_path / 'chain.py').write_text(code)
+    with open(tmp_path / 'log', 'w') as log:
+        process = Forked([tmp_path / 'chain.py'], log, log)
     deadline = time.monotonic() + 120
     while not (count.is_file() and int(count.read_text() or 0) >= 5):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
+    (training,) = psutil.Process(process.pid).children()
+    process.kill()  # and all that it has started, as when a machine goes down
+    training.kill()
     process.wait()
     reached = int(count.read_text())
     assert 5 <= reached < 40
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=Path(__file__).parents[2])
+    assert forked.run([sys.executable, tmp_path / 'chain.py']).returncode == 0
     assert count.read_text() == '40'
     assert f'from {reached}' in (tmp_path / 'work/t.log').read_text()
 

@@ -149,6 +149,14 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+def run_code(code: str, *arguments: object, **options) -> subprocess.CompletedProcess:
+    """Run code as ``python -c CODE ...`` would, in a process that has the stack imported already."""
+    with tempfile.NamedTemporaryFile('w', suffix='.py') as script:
+        script.write(code)
+        script.flush()
+        return run([sys.executable, script.name, *arguments], **options)
+
+
 def run(line: Sequence[object], timeout: float = 600, **options) -> subprocess.CompletedProcess:
     """Run ``python SCRIPT ...`` to its end, as `subprocess.run` does with its output captured as text."""
     assert line[0] == sys.executable, line

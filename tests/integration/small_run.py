@@ -1,5 +1,6 @@
 """A folder of photographs and the options that make configs/mini/detco_r18.py take seconds."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -77,12 +78,11 @@ def started_by(run):
     found, to_look_at = [], [run.pid]
     while to_look_at:
         pid = to_look_at.pop()
-        try:
-            below = psutil.Process(pid).children()
-        except psutil.NoSuchProcess:
-            continue
-        if number := behind(pid):
-            below.append(psutil.Process(number))
+        below = []
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended
+            below += psutil.Process(pid).children()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below += [psutil.Process(number)] if (number := behind(pid)) else []
         found += below
         to_look_at += [process.pid for process in below]
     return found

@@ -4,11 +4,10 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 
 import pytest
 
-from tests.integration.small_run import ROOT
+from tests.integration.forked import ROOT, python
 
 TOOL = """
 import os, sys, time
@@ -38,7 +37,7 @@ def launch(tmp_path):
     def start(*arguments, **environment):
         unset = ('PORT', 'NNODES', 'NODE_RANK', 'MASTER_ADDR', 'MASTER_PORT', 'OMP_NUM_THREADS')
         variables = {name: value for name, value in os.environ.items() if name not in unset}
-        variables |= dict(PATH=str(tmp_path / 'bin'), PYTHON=sys.executable, **environment)
+        variables |= dict(PATH=str(tmp_path / 'bin'), PYTHON=python(), PYTHON_EXEC=python(), **environment)
         line = ['bash', ROOT / 'tools/launch.sh', 2, tmp_path / 'tool.py', tmp_path / 'met', *arguments]
         return subprocess.Popen(
             list(map(str, line)), env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -1,8 +1,6 @@
 """Spoilt and odd files by the hundred through the pipeline of a real run: views, or a skip with its reason."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,6 +9,7 @@ from mmengine.runner import Runner
 
 from detco_mm.transforms import DetCoViews
 from tests.bad_files import bad_files, good_files, mutants
+from tests.integration import forked
 
 #: Of the few files that are not 8-bit, too few for a sample of the folder.
 PIXELS = dict(value_range=dict(uint16=(0, 65535), int32=(0, 255), float32=(0, 255)))
@@ -105,8 +104,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1000)
 def test_what_a_file_promises_is_not_reserved(corpus):
     # PNGs for which OpenCV, if asked, fills the memory that a spoilt length names, and headers that promise too much
     names = sorted(name for name in {**good_files(), **bad_files()} if 'huge' in name or 'bomb' in name)
-    line = [sys.executable, '-c', GROWTH, *(corpus / name for name in ('3000x2500.png', *names))]
-    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    done = forked.run_code(GROWTH, *(corpus / name for name in ('3000x2500.png', *names)))
+    assert done.returncode == 0, done.stderr
     assert int(done.stdout.splitlines()[-1]) < 200
 
 

@@ -98,7 +98,8 @@ def main() -> None:
     figures = []
     for world in args.ranks:
         with tempfile.TemporaryDirectory() as folder:
-            mp.spawn(measure, args=(world, folder, args.batch_size, args.repeats), nprocs=world)
+            ranks = (world, folder, args.batch_size, args.repeats)
+            mp.start_processes(measure, args=ranks, nprocs=world, start_method='fork')  # with the stack imported
             found = torch.load(Path(folder) / 'result.pt')
         fewer = found['bytes']['theirs'] / found['bytes']['ours']
         faster = ratio(found['seconds']['theirs'], found['seconds']['ours'])

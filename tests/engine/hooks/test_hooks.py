@@ -1,9 +1,6 @@
 """What a run says of itself before the first step and after each epoch."""
 
-import os
 import signal
-import subprocess
-import sys
 from ast import literal_eval
 
 import pytest
@@ -13,6 +10,7 @@ from mmengine.runner import Runner
 from detco_mm.engine.errors import RunStopped
 from detco_mm.engine.hooks import StopOnSignal, Watchdog
 from detco_mm.engine.settings import apply_command_line
+from tests.integration import forked
 from tests.integration.small_run import CONFIG, NARROW, photographs
 
 
@@ -77,13 +75,8 @@ with multiprocessing.get_context('fork').Pool(2) as pool:  # as MMDetection's VO
 
 
 def test_a_pool_of_an_evaluation_can_be_ended(tmp_path):
-    subprocess.run(
-        [sys.executable, '-c', POOL],
-        cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': os.getcwd()},
-        check=True,
-        timeout=60,
-    )
+    done = forked.run_code(POOL, cwd=tmp_path, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_run_that_ends_with_an_error_gives_the_signals_back(tmp_path):
