@@ -47,7 +47,7 @@ def test_the_detector_starts_from_the_backbone(short):
     assert 'backbone.pth' in logs['detco'] and 'backbone.pth' not in logs['random']
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_commands_run_exactly_as_written(tmp_path):
     folder = checkout(tmp_path)
     for block in TUTORIAL:

@@ -2,7 +2,7 @@
 
     python tools/check_images.py FOLDER [--against VAL_JSON VAL_IMAGES [TEST_JSON TEST_IMAGES ...]] [--out DIR]
 
-Near-duplicates are found by a perceptual hash (ImageHash): other sizes, compression and frames of the same film. What
+Near-duplicates are found by a perceptual hash (ImageHash): other sizes, compression and frames of the same video. What
 there is to show is written to DIR: leaks.png and duplicates.png with the closest pairs, without_held_out.txt and
 thinned.txt, lists for data.ann_file. Ends with code 1 if an image of val or test is in the folder.
 """
@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
     print(f'{repeats} of {len(kept)} images repeat another one of the folder ({len(within)} pairs)')
     if within:
         print(
-            'frames of one film, or shots of one scene, meet each other as negatives in the queue, which teaches '
+            'frames of one video, or shots of one scene, meet each other as negatives in the queue, which teaches '
             'to tell apart what is the same'
         )
         picture(within, args.out / 'duplicates.png')

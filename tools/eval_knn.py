@@ -25,7 +25,7 @@ from detco_mm.engine.options import read_options
 from detco_mm.evaluation.features import extract
 from detco_mm.weights import load_backbone
 
-LEAST = 100  # knn_eval cuts what it classifies into a hundred parts
+MIN_IMAGES = 100  # knn_eval cuts what it classifies into a hundred parts
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -50,8 +50,8 @@ if __name__ == '__main__':
         )
         loaders = [Runner.build_dataloader(loader) for loader in (neighbours, config.val_dataloader)]
         train, test = (loader.dataset for loader in loaders)
-        if len(test) < LEAST:
-            raise ValueError(f'{len(test)} images to classify: the accuracy needs at least {LEAST}')
+        if len(test) < MIN_IMAGES:
+            raise ValueError(f'{len(test)} images to classify: the accuracy needs at least {MIN_IMAGES}')
         if max(args.k) > len(train):
             raise ValueError(f'--k {max(args.k)} is more than the {len(train)} training images: give a smaller one')
         data = []

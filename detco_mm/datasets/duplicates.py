@@ -18,7 +18,7 @@ from detco_mm.transforms.rasters import is_plain, read_raster
 #: Side of the perceptual hash: 16 x 16 of the lowest frequencies of the grey image, 256 bits.
 HASH_SIZE = 16
 #: Bits of 256 in which two pictures of the same scene differ at most. On two public sets of 375 and 3214 photographs a
-#: picture and its smaller copy differ in 16 at most, all pairs up to 70 that were looked at are frames of one film or
+#: picture and its smaller copy differ in 16 at most, all pairs up to 70 that were looked at are frames of one video or
 #: shots of one scene, and the pictures that have no such partner are 88 to 112 from their nearest one.
 THRESHOLD = 64
 #: The hash looks at 4 * HASH_SIZE pixels a side; a JPEG may be decoded at a fraction that leaves twice as many.
@@ -133,7 +133,7 @@ def near_pairs(
 
 
 def thinned(paths: Sequence[str], pairs: Sequence[Pair]) -> list[str]:
-    """Leave out what repeats an image that is kept; a slow film keeps each frame that differs from all kept before.
+    """Leave out what repeats an image that is kept; a slow video keeps each frame that differs from all kept before.
 
     Args:
         paths: of all images, in the order in which they are kept.

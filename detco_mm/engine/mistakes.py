@@ -1,4 +1,4 @@
-"""Users' mistakes in one line: what a user can mend ends a tool with a message, and only a bug with a stack trace."""
+"""Users' mistakes in one line: what a user can fix ends a tool with a message, and only a bug with a stack trace."""
 
 import difflib
 import json
@@ -67,7 +67,7 @@ def building(cfg: Config) -> Iterator[None]:
 
 
 def explain(error: Exception) -> str | None:
-    """Say in one line what a user can mend about an exception.
+    """Say in one line what a user can fix about an exception.
 
     Args:
         error: of this package, or of MMEngine, MMDetection, PyTorch, pycocotools.
@@ -148,7 +148,7 @@ def _unknown_type(found: re.Match) -> str:
 
 def _unknown_argument(found: re.Match) -> str:
     kind, name = found.groups()
-    return f'ValueError: {kind} has no setting "{name}": take it out of the config or the options, or mend its name'
+    return f'ValueError: {kind} has no setting "{name}": take it out of the config or the options, or fix its name'
 
 
 def _lost_worker(found: re.Match) -> str:

@@ -38,7 +38,7 @@ def apply_command_line(
         cfg: the run's config, as read from its file.
         options: overrides, dotted name -> value, in which ``data.root`` and ``data.ann_file`` are short for those of
             ``train_dataloader.dataset``.
-        resume: None, 'auto' for the newest checkpoint of the work dir that is whole, or the path of one. Where the work
+        resume: None, 'auto' for the newest intact checkpoint of the work dir, or the path of one. Where the work
             dir has none yet, 'auto' starts as the config says, from its ``load_from`` if it has one.
         amp: train in mixed precision; a config that does so already keeps its own.
         auto_scale_lr: scale the learning rate with the batch.

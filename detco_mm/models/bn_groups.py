@@ -29,7 +29,7 @@ def number_of_groups(images: int) -> int:
 
 
 def warn_of_norms(backbone: nn.Module) -> None:
-    """Warn of BN that would spoil a pre-training: synchronised, or in evaluation mode throughout.
+    """Warn of BN that would corrupt a pre-training: synchronised, or in evaluation mode throughout.
 
     Args:
         backbone: of the query encoder.

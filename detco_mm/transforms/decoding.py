@@ -71,7 +71,7 @@ def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image | Tiff
 
     Raises:
         UndecodableImage: if the file is empty, of no format that Pillow knows, damaged at its start, or promises more
-            pixels than the limit. OpenCV is not asked about such a file: of a spoilt PNG it reserves gigabytes.
+            pixels than the limit. OpenCV is not asked about such a file: of a corrupt PNG it reserves gigabytes.
     """
     if not data:
         raise UndecodableImage('empty', 'the file is empty')
@@ -170,7 +170,7 @@ def damaged(error: Exception) -> UndecodableImage:
 
 @contextlib.contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Keep Pillow's remarks on large files and crooked EXIF, which name no file, from the log."""
+    """Keep Pillow's remarks on large files and malformed EXIF, which name no file, from the log."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         yield
@@ -191,7 +191,7 @@ _MARKER = re.compile(rb'\xff([^\x00\x01\xd0-\xd7\xff])')
 
 def _has_too_many_scans(data: bytes) -> bool:
     """Go through a JPEG from marker to marker, to the end of the image."""
-    if data.count(b'\xff\xda') <= MAX_SCANS:  # quick; but a film behind the image holds the two bytes by chance
+    if data.count(b'\xff\xda') <= MAX_SCANS:  # quick; but a video appended to the image holds the two bytes by chance
         return False
     at, scans = 2, 0
     while scans <= MAX_SCANS and (found := _MARKER.search(data, at)) and found[1] != b'\xd9':

@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, EXTRASAMPLES, SAMPLEFORMAT
 MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 GDAL_NODATA = 42113  # the tag that GDAL writes
 ORIENTATION = 274
-#: More pages than any instrument has bands; a film is no image.
+#: More pages than any instrument has bands; a video is no image.
 _MAX_PAGES = 1000
 #: Deflate makes at most 1032 bytes of one (zlib's technical details); what promises more is damaged.
 _MAX_EXPANSION = 1100

@@ -13,7 +13,7 @@ def read_rows(work_dir: str | Path, newest_only: bool = True) -> list[Row]:
     """Read the scalars of the runs under a work directory.
 
     MMEngine writes one JSON object a line to ``work_dir/<timestamp>/vis_data/scalars.json``. The last line may be
-    half written while the run goes on, so a line that does not parse is passed over.
+    half written while the run goes on, so a line that does not parse is skipped.
 
     Args:
         work_dir: the run's work directory.

@@ -71,6 +71,7 @@ class Forked:
         line: a script and its arguments, as behind `python`; with `function`, a name for it and text arguments.
         stdout, stderr: open files.
         env: all of its environment; by default that of this process.
+        executable: what it starts as `sys.executable`; by default one whose scripts are children of the server, too.
         function: ``module:name`` of what to call with the arguments, instead of a script.
         file_size: limit of the files that it writes, in bytes: beyond it they get an error, as on a full disk.
     """
@@ -84,6 +85,7 @@ class Forked:
         env: dict[str, str] | None = None,
         function: str | None = None,
         file_size: int | None = None,
+        executable: str | None = None,
     ) -> None:
         self.args = list(map(str, line))
         self.returncode: int | None = None
@@ -94,7 +96,7 @@ class Forked:
             function=function,
             module=None,
             file_size=file_size,
-            executable=sys.executable,
+            executable=executable or python(),
         )
         reading, writing = os.pipe()
         try:

@@ -15,9 +15,9 @@ from tests.integration.small_run import NARROW, photographs
 ROOT = Path(__file__).parents[2]
 
 
-def run(script, *flags, out):
+def run(script, *flags, out, **process):
     line = [sys.executable, ROOT / f'tools/benchmarks/{script}.py', '--repeats', '1', '--json', out, *flags]
-    done = forked.run(line, timeout=300)
+    done = forked.run(line, timeout=300, **process)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     figures = json.loads(out.read_text())
     assert figures['title'] in done.stdout and figures['about']['torch'] in done.stdout
@@ -118,7 +118,7 @@ def test_soak(tmp_path):
     narrow = [option for option in NARROW if 'epochs' not in option and 'logger' not in option]
     flags = ['--minutes', '0.2', '--interval', '0.5', '--out', tmp_path / 'soak.png', f'data.root={images}', *narrow]
     flags.append('default_hooks.logger.interval=1')  # a slow machine shows steps within the time as well
-    figures = run('soak', *flags, out=tmp_path / 'soak.json')
+    figures = run('soak', *flags, out=tmp_path / 'soak.json', executable=sys.executable)  # whose memory is looked at
     assert figures['exit_code'] == 0 and (tmp_path / 'soak.png').read_bytes().startswith(b'\x89PNG')
     assert len(figures['looks']) > 5 and all(look['main'] > 100 and look['files'] > 3 for look in figures['looks'])
     assert figures['looks'][-1]['rate'] > 0

@@ -81,7 +81,7 @@ def test_a_run_goes_on_in_another_layout(images, plain, tmp_path):
         assert tensor.ndim != 4 or tensor.is_contiguous(memory_format=torch.channels_last), name
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_all_switches_at_once_leave_losses_and_checkpoint_as_they_are(images, plain, tmp_path):
     found = train(images, tmp_path / 'run', CHANNELS_LAST, BF16, 'model.compile_backbone=True')
     check(found, plain, tmp_path / 'run', 1e-2)
