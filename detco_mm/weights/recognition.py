@@ -205,8 +205,8 @@ def _complaint(checkpoint: Mapping[str, Any], candidates: list[Found], wanted: l
     else:
         way_out = 'is it the same network, depth and width?'
     return (
-        f'{len(lacking)} of {len(wanted)} weights of {kind} are of another shape in {best.place} or missing '
-        f'({shortened(lacking)}) and would be left random; {way_out}'
+        f'{len(lacking)} of {len(wanted)} weights of {kind} are missing ({shortened(lacking)}) in {best.place}, or of '
+        f'another shape, and would be left random; {way_out}'
     )
 
 

@@ -67,7 +67,9 @@ def test_projections_come_along_if_they_are_asked_for_and_fit(model, images, tmp
         assert torch.equal(started.neck.state_dict()[name], tensor)
         assert torch.equal(started.key_encoder.neck.state_dict()[name], tensor)
     cfg.model.neck.out_channels = 8
-    with pytest.raises(ValueError, match=r'projections from .*weights of DetCoNeck are of another shape .* or missing'):
+    with pytest.raises(
+        ValueError, match=r'projections from .*weights of DetCoNeck are missing .*, or of another shape'
+    ):
         MODELS.build(cfg.model).init_weights()
 
 
