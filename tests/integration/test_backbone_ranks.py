@@ -47,6 +47,5 @@ def test_gradient_checkpointing_on_two_ranks_has_the_gradients_of_none(ranks):
         torch.testing.assert_close(with_it[name], gradient, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_two_ranks_share_the_gradients_of_all_other_backbones():
     all_equal(on_ranks(gradients, 2, {name: SMALL[name] for name in OTHERS}), OTHERS)

@@ -35,8 +35,6 @@ PRETRAINED = {
 
 
 def marks(name):
-    if 'convnext' in name:
-        return pytest.mark.slow
     return pytest.mark.exhaustive if SIBLING.search(name) and name not in PRETRAINED else ()
 
 

@@ -196,7 +196,6 @@ def test_two_ranks_skip_alike_and_keep_the_keys_of_the_one_that_was_well(more_im
     assert torch.equal(before[:, 4:], after[:, 4:])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('ranks', [1, 2])
 def test_the_command_ends_with_one_message_and_no_traceback_of_ours(more_images, tmp_path, ranks):
     config = tmp_path / 'broken.py'
