@@ -1,4 +1,4 @@
-"""Faster R-CNN on EfficientNet-Lite0, small enough for one CPU core: images of 192 pixels, 150 iterations of 8.
+"""Faster R-CNN on EfficientNet-Lite0, small enough for one CPU core: images of 192 pixels, 120 iterations of 8.
 
 The data are led in by a study (tools/ablate.py --data) or by a config of one's own; nothing is frozen, every BN is
 trained.
@@ -8,7 +8,7 @@ _base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 # detco_mm before MMDetection, which needs the operations that it gives mmcv
 custom_imports = dict(imports=['detco_mm', 'mmcls.models'], allow_failed_imports=False)
 
-max_iters = 150
+max_iters = 120
 image_size = (192, 192)
 channels = 64
 
