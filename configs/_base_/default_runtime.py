@@ -17,6 +17,7 @@ default_hooks = dict(
     stop_on_signal=dict(type='detco_mm.StopOnSignal'),
     watchdog=dict(type='detco_mm.Watchdog'),
     stop_on_non_finite=dict(type='detco_mm.StopOnNonFinite'),
+    reestimate_bn=dict(type='detco_mm.ReestimateBN'),
     watch_contrast=dict(type='detco_mm.WatchContrast'),
 )
 

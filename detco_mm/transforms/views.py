@@ -1,5 +1,6 @@
 """DetCoViews: one decode, four views."""
 
+import copy
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -136,6 +137,19 @@ class DetCoViews:
     def settle(self, paths: Sequence[str]) -> None:
         """Measure the value range on a sample of the files, if one is needed and none is stated; once, before a run."""
         self.pixels = settle(paths, self.pixels, max_pixels=self.max_pixels, side=max(self.sizes))
+
+    def unaugmented(self) -> 'DetCoViews':
+        """Make one that shows images as they are: four times the largest square in the middle, at the global size.
+
+        Files are read and values stretched as here; what it skips is not counted here.
+        """
+        made = copy.copy(self)
+        made._crops = ((self._crops[0][0], (1.0, 1.0)),)
+        made.ratio = (1.0, 1.0)
+        made._jitter = made._blur = made._rand_augment = None
+        made.grey_prob = made.flip_prob = 0.0
+        made.skips = SkipCounts()
+        return made
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,11 @@ def find_backbone(checkpoint: Mapping[str, Any], encoder: str = 'query') -> dict
 
 
 def export_backbone(
-    checkpoint_path: str | Path, out_path: str | Path, encoder: str = 'query', to: str = 'mmdet'
+    checkpoint_path: str | Path,
+    out_path: str | Path,
+    encoder: str = 'query',
+    to: str = 'mmdet',
+    statistics: Callable[[Mapping[str, Any], Mapping[str, Tensor]], tuple[dict[str, Tensor], str | None]] | None = None,
 ) -> dict[str, Any]:
     """Write one of the two backbones as another library expects it.
 
@@ -74,11 +78,13 @@ def export_backbone(
             all.
         encoder: 'query', the trained one, or 'key', its moving average.
         to: 'mmdet', 'torchvision', 'detectron2' or 'timm'.
+        statistics: takes checkpoint and backbone, and returns the backbone with other BN statistics and what is said of
+            them, such as :func:`detco_mm.engine.exported_bn.reestimated`. None leaves them as they are.
 
     Returns:
         What was written: ``state_dict`` and ``meta`` (target, encoder, source file, its config's name, epoch and
-        iteration where known, the pixels it was trained on, version and commit of this package, SHA-256 of the
-        weights).
+        iteration where known, the pixels it was trained on, what BN statistics were re-estimated on if they were,
+        version and commit of this package, SHA-256 of the weights).
 
     Raises:
         FileNotFoundError: if there is no checkpoint.
@@ -89,8 +95,13 @@ def export_backbone(
         backbone = find_backbone(checkpoint, encoder)
     except ValueError as error:
         raise ValueError(f'"{checkpoint_path}": {error}') from None
-    state_dict, source = renamed(backbone, to), _meta(checkpoint)
-    meta = {key: source[key] for key in ('epoch', 'iter', 'mmengine_version', 'time', 'pixels') if key in source}
+    source = _meta(checkpoint)
+    kept = ('epoch', 'iter', 'mmengine_version', 'time', 'pixels', 'bn_statistics')
+    meta = {key: source[key] for key in kept if key in source}
+    if statistics is not None:
+        backbone, said = statistics(checkpoint, backbone)
+        meta |= dict(bn_statistics=said) if said else {}
+    state_dict = renamed(backbone, to)
     if 'experiment_name' in source:
         # MMEngine appends when the run began.
         meta['config'] = re.sub(r'_\d{8}_\d{6}$', '', source['experiment_name'])

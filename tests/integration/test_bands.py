@@ -1,5 +1,7 @@
 """Four bands of 16 bits all the way: pre-trained, exported, fine-tuned, with the same pixels."""
 
+from functools import partial
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -7,6 +9,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 import detco_mm  # noqa: F401
+from detco_mm.engine.exported_bn import reestimated
 from detco_mm.engine.pixels import recorded, settle_pixels
 from detco_mm.engine.settings import apply_command_line
 from detco_mm.weights import export_backbone, use_backbone
@@ -61,6 +64,13 @@ def test_the_export_has_four_channels_and_says_so(pretrained, tmp_path):
     assert content['state_dict']['conv1.weight'].shape[1] == 4
     known = recorded(tmp_path / 'backbone.pth')
     assert known['channels'] == 4 and len(known['mean']) == len(known['std']) == 4
+
+
+def test_bn_statistics_of_an_export_are_of_the_same_bands_and_range(labels, pretrained, tmp_path):
+    known = torch.load(pretrained[1], weights_only=True)['state_dict']
+    statistics = partial(reestimated, images=labels.parent / 'images')
+    found = export_backbone(pretrained[1], tmp_path / 'backbone.pth', statistics=statistics)['state_dict']
+    torch.testing.assert_close(found, {name: known[f'backbone.{name}'] for name in found})
 
 
 def detector(labels, work):

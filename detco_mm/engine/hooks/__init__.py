@@ -6,6 +6,7 @@ from .match_layout import MatchLayout
 from .overview import Overview
 from .precise_bn import PreciseBN
 from .record_pixels import RecordPixels
+from .reestimate_bn import ReestimateBN
 from .run_checks import RunChecks
 from .safe_checkpoint import SafeCheckpoint
 from .stop_on_non_finite import StopOnNonFinite
@@ -20,6 +21,7 @@ __all__ = [
     'Overview',
     'PreciseBN',
     'RecordPixels',
+    'ReestimateBN',
     'RunChecks',
     'SafeCheckpoint',
     'StopOnNonFinite',

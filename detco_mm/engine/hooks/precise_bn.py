@@ -1,18 +1,13 @@
 """PreciseBN: the statistics of every BN taken anew, at fixed weights, before they are evaluated or saved."""
 
-import itertools
-from collections.abc import Iterator
 from typing import Any
 
-from mmengine.dataset import DefaultSampler
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import update_bn
-from torch.utils.data import DataLoader
 
+from detco_mm.engine.bn_statistics import NUM_BATCHES, average_statistics, own_batches
 from detco_mm.registry import HOOKS
 
 
@@ -27,7 +22,7 @@ class PreciseBN(Hook):
     Args:
         interval: iterations of training from one time to the next; a multiple of it is to be the interval of evaluation
             and of checkpoints, before which this hook runs.
-        num_iters: batches of each rank to average over; detectron2's ``TEST.PRECISE_BN.NUM_ITER`` is 200.
+        num_iters: batches of each rank to average over.
 
     Raises:
         ValueError: if a number is below 1, or, in training, if a BN is kept in evaluation mode.
@@ -37,7 +32,7 @@ class PreciseBN(Hook):
 
     priority = 'ABOVE_NORMAL'  # before the checkpoint is written
 
-    def __init__(self, interval: int, num_iters: int = 200) -> None:
+    def __init__(self, interval: int, num_iters: int = NUM_BATCHES) -> None:
         for name, value in (('interval', interval), ('num_iters', num_iters)):
             if value < 1:
                 raise ValueError(f'{name}={value}: it is a number of iterations, at least 1')
@@ -50,7 +45,7 @@ class PreciseBN(Hook):
         """Take the statistics at every `interval`."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
         frozen = [name for name, m in model.named_modules() if isinstance(m, _BatchNorm) and not m.training]
         if frozen:
             raise ValueError(
@@ -58,37 +53,9 @@ class PreciseBN(Hook):
                 'set norm_eval=False, or take detco_mm.PreciseBN out of custom_hooks'
             )
         runner.logger.info(f'precise BN: statistics of {self.num_iters} batches')
-        update_bn(_batches(runner.train_dataloader, self.num_iters, seed=runner.iter), _Training(model))
 
+        def run(batch: dict) -> None:
+            model(**model.data_preprocessor(batch, True), mode='loss')
 
-class _Training(nn.Module):
-    """A detector that takes a batch of its loader and does what it does in training."""
-
-    model: Any
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: dict) -> dict:
-        return self.model(**self.model.data_preprocessor(batch, True), mode='loss')
-
-
-def _batches(loader: DataLoader, count: int, seed: int) -> Iterator[dict]:
-    """Yield batches like those of a training loader, going through a short set again.
-
-    They come from workers of their own: the training's, which may be persistent, stay where they are in their epoch.
-    """
-    sampler = DefaultSampler(loader.dataset, shuffle=True, seed=seed)
-    like: Any = loader.batch_sampler  # of PyTorch or of MMDetection: both are built alike
-    own = DataLoader(
-        loader.dataset,
-        batch_sampler=type(like)(sampler, like.batch_size, like.drop_last),
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        worker_init_fn=loader.worker_init_fn,
-    )
-    while count > 0:
-        for batch in itertools.islice(own, count):
-            yield batch
-            count -= 1
+        norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+        average_statistics(norms, own_batches(runner.train_dataloader, self.num_iters, seed=runner.iter), run)

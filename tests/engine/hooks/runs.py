@@ -14,7 +14,15 @@ from detco_mm.engine.settings import apply_command_line
 from tests.integration.small_run import CONFIG, NARROW
 
 #: Hooks of detco_mm in configs/_base_/default_runtime.py.
-OURS = ('run_checks', 'count_skipped', 'stop_on_signal', 'watchdog', 'stop_on_non_finite', 'watch_contrast')
+OURS = (
+    'run_checks',
+    'count_skipped',
+    'stop_on_signal',
+    'watchdog',
+    'stop_on_non_finite',
+    'reestimate_bn',
+    'watch_contrast',
+)
 
 
 def build(images, work_dir, hooks, broken=None, launcher='none', resume=None, **options):

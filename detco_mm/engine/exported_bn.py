@@ -1,0 +1,70 @@
+"""BN statistics of a backbone that is to be exported, from the images of its pre-training or any others."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import ConfigDict
+from mmengine.device import get_device
+from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.runner import Runner
+from torch import Tensor
+
+from detco_mm.checkpoints.config_text import read_config_text
+from detco_mm.engine.bn_statistics import NUM_BATCHES, reestimate
+from detco_mm.registry import with_four_maps
+
+
+def reestimated(
+    checkpoint: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    images: str | Path | None = None,
+    num_batches: int = NUM_BATCHES,
+    plain: bool = True,
+) -> tuple[dict[str, Tensor], str | None]:
+    """Re-estimate the statistics of one backbone, which is built as its pre-training's config says.
+
+    Images are read as in pre-training: bands, value range, mean and std come from the checkpoint.
+
+    Args:
+        checkpoint: of a DetCo run.
+        weights: of one of its backbones, by their names in the run.
+        images: any folder of images. Default: where the run's images were, if they are there; where the run itself has
+            re-estimated the statistics, they stay.
+        num_batches: at most, of the run's size.
+        plain: as for :func:`detco_mm.engine.bn_statistics.reestimate`.
+
+    Returns:
+        All weights, and on what the statistics were re-estimated; None where they are as training left them.
+
+    Raises:
+        ValueError: if there is one image alone, or ``images`` are given for a checkpoint that does not say what its
+            backbone is.
+    """
+    known = checkpoint.get('meta', {}).get('bn_statistics')
+    cfg = ConfigDict(read_config_text(checkpoint))
+    loader = cfg.get('train_dataloader')
+    if images is None:
+        if known or not loader or not Path(loader.dataset.get('data_root') or '').is_dir():
+            return dict(weights), known
+    elif not loader:
+        raise ValueError(
+            f'images "{images}" are of no use to a checkpoint that holds no config of a pre-training: leave them out'
+        )
+    else:
+        loader.dataset = {key: loader.dataset[key] for key in ('type', 'pipeline')} | dict(data_root=str(images))
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmselfsup')):
+        dataset = DATASETS.build(dict(loader.dataset, lazy_init=False))
+        if len(dataset) < 2:
+            raise ValueError(
+                'BN statistics of 1 image: --images needs two at least, and some hundreds for a good estimate'
+            )
+        backbone = MODELS.build(with_four_maps(cfg.model.backbone))
+        backbone.load_state_dict(dict(weights))
+        backbone.to(get_device()).train()
+        preprocessor = MODELS.build(cfg.model.data_preprocessor).to(get_device())
+        batch_size = min(loader.batch_size, len(dataset))
+        own = dict(batch_size=batch_size, persistent_workers=False, dataset=dataset)
+        built = Runner.build_dataloader({**loader, **own})
+        said = reestimate([backbone], preprocessor, built, num_batches, plain)
+    return {name: tensor.cpu() for name, tensor in backbone.state_dict().items()}, said
