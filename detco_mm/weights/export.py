@@ -17,13 +17,12 @@ from detco_mm.checkpoints.reading import load_checkpoint
 from detco_mm.registry import STAGES, with_four_maps
 from detco_mm.version import __version__, commit
 
-from .formats import encoded, renamed
+from .formats import encoded
 from .recognition import recognise
 from .released import from_released
-
-# Where a DetCo checkpoint keeps the two backbones. MMSelfSup's, MMDetection's and torchvision's ResNets share the names
-# behind the prefix (conv1, bn1, layer1.0.conv1 ...).
-PREFIXES = {'query': 'backbone.', 'key': 'key_encoder.backbone.'}
+from .sources import find_source
+from .stored_config import stated
+from .verification import verified
 
 
 def digest(state_dict: Mapping[str, Tensor]) -> str:
@@ -36,77 +35,57 @@ def digest(state_dict: Mapping[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
-def find_backbone(checkpoint: Mapping[str, Any], encoder: str = 'query') -> dict[str, Tensor]:
-    """Find a backbone in any checkpoint: of a DetCo run, exported, or released by others.
-
-    Args:
-        checkpoint: what `load_checkpoint` returns.
-        encoder: 'query' or 'key'; checkpoints from elsewhere have the former alone.
-
-    Returns:
-        Tensors by the names of MMDetection's ResNet.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if encoder not in PREFIXES:
-        raise ValueError(f'encoder={encoder!r} is unknown: choose from {", ".join(PREFIXES)}')
-    state_dict, prefix = checkpoint.get('state_dict', {}), PREFIXES[encoder]
-    backbone = {name[len(prefix) :]: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
-    if not backbone and encoder == 'query':
-        backbone = from_released(checkpoint)
-    if not backbone:
-        raise ValueError(
-            f'no weights below "{prefix}": is it a checkpoint of a DetCo run? '
-            f'It starts with {", ".join(list(state_dict)[:3]) or "nothing"}'
-        )
-    return backbone
-
-
 def export_backbone(
     checkpoint_path: str | Path,
     out_path: str | Path,
     encoder: str = 'query',
-    to: str = 'mmdet',
+    to: str | None = None,
     statistics: Callable[[Mapping[str, Any], Mapping[str, Tensor]], tuple[dict[str, Tensor], str | None]] | None = None,
+    backbone: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write one of the two backbones as another library expects it.
+    """Write one of the two backbones as another library expects it, after trying it there.
 
     Args:
-        checkpoint_path: a checkpoint of a pre-training run, or one from elsewhere that `from_released` understands.
+        checkpoint_path: a checkpoint of a pre-training run, an export, or any file that holds a ResNet.
         out_path: the file to write, ending in .pth, .safetensors or, for detectron2, .pkl; it appears whole or not at
             all.
         encoder: 'query', the trained one, or 'key', its moving average.
-        to: 'mmdet', 'torchvision', 'detectron2' or 'timm'.
+        to: 'mmdet', 'mmcls', 'torchvision', 'timm' or 'detectron2'; by default the library of the backbone's class.
         statistics: takes checkpoint and backbone, and returns the backbone with other BN statistics and what is said of
             them, such as :func:`detco_mm.engine.exported_bn.reestimated`. None leaves them as they are.
+        backbone: ``model.backbone`` of the config, where the checkpoint has none and its weights are of no ResNet.
 
     Returns:
-        What was written: ``state_dict`` and ``meta`` (target, encoder, source file, its config's name, epoch and
-        iteration where known, the pixels it was trained on, what BN statistics were re-estimated on if they were,
-        version and commit of this package, SHA-256 of the weights).
+        What was written: ``state_dict`` and ``meta`` (target, what it was tried in with what deviation, encoder, the
+        backbone's config, source file, its config's name, epoch and iteration where known, the pixels it was trained
+        on, what BN statistics were re-estimated on if they were, version and commit of this package, SHA-256 of the
+        weights).
 
     Raises:
         FileNotFoundError: if there is no checkpoint.
-        ValueError: if it holds no such backbone, or the target or the file's ending is unknown.
+        ValueError: if it holds no such backbone, the library has no network for it, or the file's ending is unknown.
     """
     checkpoint = load_checked(checkpoint_path)
+    found = _meta(checkpoint)
     try:
-        backbone = find_backbone(checkpoint, encoder)
+        source = find_source(checkpoint, encoder, backbone)
+        said = found.get('bn_statistics')
+        if statistics is not None:
+            weights, new = statistics(checkpoint, source.weights)
+            source.module.load_state_dict(weights)
+            said = new or said
+        state_dict, to, tried = verified(source, to)
     except ValueError as error:
         raise ValueError(f'"{checkpoint_path}": {error}') from None
-    source = _meta(checkpoint)
-    kept = ('epoch', 'iter', 'mmengine_version', 'time', 'pixels', 'bn_statistics')
-    meta = {key: source[key] for key in kept if key in source}
-    if statistics is not None:
-        backbone, said = statistics(checkpoint, backbone)
-        meta |= dict(bn_statistics=said) if said else {}
-    state_dict = renamed(backbone, to)
-    if 'experiment_name' in source:
+    meta = {key: found[key] for key in ('epoch', 'iter', 'mmengine_version', 'time', 'pixels') if key in found}
+    if 'experiment_name' in found:
         # MMEngine appends when the run began.
-        meta['config'] = re.sub(r'_\d{8}_\d{6}$', '', source['experiment_name'])
-    meta |= dict(to=to, encoder=encoder, source=Path(checkpoint_path).name)
-    meta |= dict(detco_mm=__version__, commit=commit(), sha256=digest(state_dict))
+        meta['config'] = re.sub(r'_\d{8}_\d{6}$', '', found['experiment_name'])
+    meta |= dict(bn_statistics=said) if said else {}
+    meta |= dict(to=to, verified=tried, encoder=encoder, source=Path(checkpoint_path).name)
+    meta |= dict(
+        backbone=stated(source.config, trusted=True), detco_mm=__version__, commit=commit(), sha256=digest(state_dict)
+    )
     write_atomically(out_path, encoded(state_dict, meta, Path(out_path).suffix, to))
     return dict(state_dict=state_dict, meta=meta)
 

@@ -1,4 +1,4 @@
-"""A backbone in the names and the file formats of other libraries."""
+"""A backbone in the file formats of other libraries."""
 
 import io
 import json
@@ -11,31 +11,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-# MMDetection's, torchvision's and timm's ResNets share their names.
-TARGETS = ('mmdet', 'torchvision', 'detectron2', 'timm')
 SUFFIXES = ('.pth', '.safetensors', '.pkl')
 
 
-def renamed(backbone: Mapping[str, Tensor], to: str) -> dict[str, Tensor]:
-    """Give the tensors of a ResNet the names of a library.
-
-    Args:
-        backbone: by the names that MMDetection, torchvision and timm share.
-        to: one of TARGETS.
-
-    Raises:
-        ValueError: for an unknown target.
+def to_detectron2(name: str) -> str:
+    """Give a weight of a ResNet, which has torchvision's name, that of detectron2.
 
     Source: detectron2, ``tools/convert-torchvision-to-d2.py``.
     """
-    if to not in TARGETS:
-        raise ValueError(f'target {to!r} is unknown: choose from {", ".join(TARGETS)}')
-    if to != 'detectron2':
-        return dict(backbone)
-    return {_detectron2(name): tensor for name, tensor in backbone.items()}
-
-
-def _detectron2(name: str) -> str:
     if not name.startswith('layer'):
         name = f'stem.{name}'
     name = re.sub(r'^layer([1-4])\.', lambda found: f'res{int(found[1]) + 1}.', name)
@@ -51,7 +34,7 @@ def encoded(state_dict: Mapping[str, Tensor], meta: Mapping[str, Any], suffix: s
         meta: plain values about them.
         suffix: '.pth', a torch file; '.safetensors', with `meta` as JSON in its header; '.pkl', a pickle of arrays,
             detectron2's own format.
-        to: one of TARGETS; detectron2 expects the tensors below 'model', the others below 'state_dict'.
+        to: the library; detectron2 expects the tensors below 'model', the others below 'state_dict'.
 
     Raises:
         ValueError: for an unknown suffix, or a pickle for another library than detectron2.

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -12,12 +13,12 @@ from .released import detectron2_names
 COUNTER = 'num_batches_tracked'
 
 
-def namings(tensors: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+def namings(tensors: dict[str, Tensor], wanted: Mapping[str, Any]) -> Iterator[dict[str, Tensor]]:
     """Yield the tensors of a file by their own names, and by those that they would have in other libraries.
 
     Args:
         tensors: of the file.
-        wanted: state dict of the module that they may be for.
+        wanted: names of the module that they may be for.
     """
     yield tensors
     for rename in (detectron2_names, _deep_stem, _reference_projections):
@@ -34,7 +35,7 @@ def as_common(name: str) -> str:
     return re.sub(r'\bstages_(\d+)\.', r'stages.\1.', name)
 
 
-def _numbered(tensors: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _numbered(tensors: dict[str, Tensor], wanted: Mapping[str, Any]) -> dict[str, Tensor]:
     """Give the numbered children of an ``nn.Sequential`` the names of the module's children, in their order.
 
     lightly and many scripts write ``nn.Sequential(*list(resnet.children())[:-1])``, so that layer1 becomes 4.
@@ -65,7 +66,11 @@ def _numbered(tensors: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[
 
 
 def _deep_stem(name: str) -> str:
-    """Name the deep stem of timm's ``resnet50d``, and the norm behind it, as OpenMMLab's ResNetV1d does."""
+    """Name the deep stem of timm's ``resnet50d``, and of MMClassification's ResNetV1d, as MMDetection's does."""
+    places = {'conv': 0, 'bn': 1}  # of three: the last has no weights
+    flat = re.sub(r'(^|\.)stem\.(\d)\.(conv|bn)\.', lambda m: f'{m[1]}stem.{3 * int(m[2]) + places[m[3]]}.', name)
+    if flat != name:
+        return flat
     name = re.sub(r'(^|\.)conv1\.(\d)\.', r'\1stem.\2.', name)
     return re.sub(r'(^|(?<=[^\d]\.))bn1\.(?=\w+$)', 'stem.7.', name)  # not that of a block, behind a number
 

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS, DefaultScope
 
 from detco_mm.registry import STAGES
 from detco_mm.weights import export_backbone
-from tests.models.zoo import SMALL, bare, build, step, views
+from tests.models.zoo import SMALL, bare, build, save, step, views
 
 
 @pytest.fixture(scope='module', params=SMALL)
@@ -51,11 +51,11 @@ def test_an_export_fits_the_detectors_own_class_which_trains_from_it(stepped, tm
     from tests.models.tiny_detector import two_iterations
 
     name, model = stepped
-    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'checkpoint.pth')
-    export_backbone(tmp_path / 'checkpoint.pth', tmp_path / 'backbone.pth')
-    target, prefix = the_detectors(SMALL[name])
-    weights = torch.load(tmp_path / 'backbone.pth', weights_only=True)['state_dict']
-    target.load_state_dict({key.removeprefix(prefix): value for key, value in weights.items()}, strict=True)
+    save(tmp_path / 'checkpoint.pth', SMALL[name], model.state_dict(), prefix='')
+    exported = export_backbone(tmp_path / 'checkpoint.pth', tmp_path / 'backbone.pth')
+    assert exported['meta']['verified']['deviation'] == 0
+    target = the_detectors(SMALL[name])
+    target.load_state_dict(torch.load(tmp_path / 'backbone.pth', weights_only=True)['state_dict'], strict=True)
     backbone = copy.deepcopy(model.backbone)
     with torch.no_grad():
         for training in (True, False):
@@ -70,13 +70,13 @@ def test_an_export_fits_the_detectors_own_class_which_trains_from_it(stepped, tm
 
 
 def the_detectors(backbone):
-    """A backbone by the class that a detector has for it, and the prefix of its keys in an export."""
+    """A backbone by the class that a detector has for it."""
     config = dict(backbone)
     if config.pop('type') == 'mmcls.TIMMBackbone':
-        return timm.create_model(**config), 'timm_model.'
+        return timm.create_model(**config)
     library, _, kind = backbone['type'].rpartition('.')
     if not library:  # MMSelfSup's
         library = 'mmdet'
         config.update(norm_eval=False, out_indices=(0, 1, 2, 3))  # which count no stem
     with DefaultScope.overwrite_default_scope('mmdet'):
-        return MODELS.build(dict(config, type=f'{library}.{kind}')), ''
+        return MODELS.build(dict(config, type=f'{library}.{kind}'))

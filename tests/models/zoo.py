@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from detco_mm.registry import with_four_maps
@@ -64,6 +65,13 @@ def build(backbone, **options):
         queue_len=8, neck=dict(type='detco_mm.DetCoNeck', out_channels=8), head=dict(type='detco_mm.DetCoHead')
     )
     return MODELS.build(dict(type='detco_mm.DetCo', backbone=copy.deepcopy(backbone)) | given | options)
+
+
+def save(path, backbone, weights, prefix='backbone.'):
+    """Write weights of a backbone as a run does, with its config as text."""
+    cfg = Config(dict(default_scope='mmselfsup', model=dict(type='detco_mm.DetCo', backbone=copy.deepcopy(backbone))))
+    named = {f'{prefix}{name}': value for name, value in weights.items()}
+    torch.save(dict(state_dict=named, meta=dict(cfg=cfg.pretty_text)), path)
 
 
 def views(images=2, side=32, device='cpu', channels=3, seed=1):

@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from detco_mm.weights import export_backbone, load_backbone
-from tests.models.zoo import SMALL, bare, views
+from tests.models.zoo import SMALL, bare, save, views
 
 
 @pytest.mark.parametrize('name', ['ResNet-18', 'CSPNeXt-s', 'efficientnet_lite0'])
 def test_an_export_is_looked_at_by_its_four_maps(name, tmp_path):
     backbone = bare(SMALL[name])
-    weights = {f'backbone.{key}': value for key, value in backbone.state_dict().items()}
-    torch.save(dict(state_dict=weights, meta={}), tmp_path / 'checkpoint.pth')
+    save(tmp_path / 'checkpoint.pth', SMALL[name], backbone.state_dict())
     export_backbone(tmp_path / 'checkpoint.pth', tmp_path / 'backbone.pth')
     image = views()[0]
     backbone.eval()  # some return themselves, some nothing
