@@ -13,6 +13,8 @@ What is done is not repeated: stopped anywhere, the same command goes on where i
 checkpoint. Seeds can be shared out to several processes, each with its own --seeds, in the same --work-dir; a last call
 with all of them writes the table. A finished subset can be looked at any time with --report-only.
 
+A study whose pre-training images show what val or test shows does not start.
+
 Choose settings with --split val and other seeds than those of the table; test once.
 """
 
@@ -23,11 +25,14 @@ from pathlib import Path
 
 import _stack  # noqa: F401
 
+from detco_mm.checkpoints.reading import load_checkpoint
+from detco_mm.engine.checks import check_sections, check_seeds, check_work_dir
 from detco_mm.engine.errors import said_in_one_line
 from detco_mm.engine.mistakes import read_config
 from detco_mm.engine.options import read_options
 from detco_mm.experiments.ablation import Method, Study, Task, collect, course, plan
 from detco_mm.experiments.data_sets import DataSet
+from detco_mm.experiments.leakage import check_leakage
 from detco_mm.experiments.outcome import write_outcome
 from detco_mm.experiments.steps import run_chain
 from detco_mm.version import commit
@@ -80,7 +85,16 @@ if __name__ == '__main__':
     configs, go_on, finetune = (
         [os.path.relpath(path, ROOT) for path in paths] for paths in (args.configs, args.go_on, args.finetune)
     )
-    with said_in_one_line():  # read with the first config, which says what is text
+    with said_in_one_line():
+        check_seeds(args.seeds)
+        check_work_dir(args.work_dir)
+        for path in (*args.configs, *args.go_on, *args.finetune):
+            check_sections(read_config(path), ('train_dataloader',))
+        for _, path in args.weights:
+            load_checkpoint(path)
+        if wrong := [share for share in args.shares or () if not 0 < share <= 100]:
+            raise ValueError(f'--shares {wrong[0]:g}: it is percent of the labels, above 0 and at most 100')
+        # read with the first config, which says what is text
         options, finetune_options = (
             read_options(texts, read_config(paths[0])) if texts and paths else {}
             for texts, paths in (
@@ -119,8 +133,14 @@ if __name__ == '__main__':
         'commit': commit(),
     }
     with said_in_one_line():
+        names = [method.name for method in study.methods]
+        if not names:
+            raise ValueError('nothing to compare: give pre-training configs, --random or --weights NAME=FILE')
+        if args.against not in (None, *names):
+            raise ValueError(f'--against "{args.against}" is no start of this study: {", ".join(names)}')
         steps = plan(study, work, ROOT)
         if not args.report_only:
+            check_leakage(study, work, ROOT)
             run_chain(steps, work, ROOT, fresh=args.fresh)
         found = collect(study, work)
         against = args.against or study.methods[0].name

@@ -17,6 +17,7 @@ from typing import Any
 import _stack  # noqa: F401
 from mmengine.config import Config
 
+from detco_mm.engine.checks import check_seeds, check_work_dir
 from detco_mm.engine.errors import said_in_one_line
 from detco_mm.experiments.ablation import Method, Study, Task, collect, plan
 from detco_mm.experiments.outcome import write_outcome
@@ -102,9 +103,6 @@ if __name__ == '__main__':
     args = parser.parse_args()
     os.chdir(ROOT)
     work = Path(args.work_dir or f'work_dirs/benchmark-mini-{args.size}')
-    chosen = study(args.size, args.seeds)
-    if not args.report_only:
-        run_chain(plan(chosen, work, ROOT), work, ROOT, always=['data'])
     spec = SIZES[args.size]
     facts = {
         'size': f'{args.size}: {spec["epochs"]} epochs of pre-training, {spec["iterations"]} iterations of fine-tuning',
@@ -114,6 +112,11 @@ if __name__ == '__main__':
         'commit': commit(),
     }
     with said_in_one_line():
+        check_seeds(args.seeds)
+        check_work_dir(work)
+        chosen = study(args.size, args.seeds)
+        if not args.report_only:
+            run_chain(plan(chosen, work, ROOT), work, ROOT, always=['data'])
         files = write_outcome(
             collect(chosen, work),
             Path(args.out or work),

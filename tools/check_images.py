@@ -16,7 +16,7 @@ import _stack  # noqa: F401
 
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.datasets import ImageFolder
-from detco_mm.datasets.duplicates import THRESHOLD, Pair, fingerprints, held_out_images, near_pairs, thinned
+from detco_mm.datasets.duplicates import THRESHOLD, Pair, all_held_out, fingerprints, near_pairs, thinned, write_list
 from detco_mm.engine.errors import said_in_one_line
 from detco_mm.visualization.pairs import pairs_picture
 
@@ -40,11 +40,10 @@ def picture(pairs: list[Pair], path: Path) -> None:
     print(f'the closest {len(shown)} pairs: {path}')
 
 
-def write_list(paths: list[str], folder: str, path: Path, what: str) -> None:
-    """Write a list for data.ann_file."""
-    names = [str(Path(name).relative_to(folder)) for name in paths]
-    write_atomically(path, '\n'.join(names) + '\n')
-    print(f'{what}: --cfg-options data.root={folder} data.ann_file={path.resolve()}  ({len(names)} images)')
+def offer(paths: list[str], folder: str, path: Path, what: str) -> None:
+    """Write a list for data.ann_file, and how to use it."""
+    write_list(paths, folder, path)
+    print(f'{what}: --cfg-options data.root={folder} data.ann_file={path.resolve()}  ({len(paths)} images)')
 
 
 def main(args: argparse.Namespace) -> int:
@@ -52,9 +51,7 @@ def main(args: argparse.Namespace) -> int:
     data = ImageFolder(data_root=args.folder)
     data.full_init()
     paths = [data.get_data_info(index)['img_path'] for index in range(len(data))]
-    if len(args.against) % 2:
-        raise ValueError(f'--against {" ".join(args.against)}: give pairs of a COCO json and the folder of its images')
-    held_out = [path for at in range(0, len(args.against), 2) for path in held_out_images(*args.against[at : at + 2])]
+    held_out = all_held_out(args.against)
     read, hashes = fingerprints(paths, progress(args.folder))
     if len(read) < len(paths):
         print(f'{len(paths) - len(read)} of {len(paths)} files cannot be decoded and are not compared')
@@ -70,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
         if leaked:
             picture(leaked, args.out / 'leaks.png')
             read_left = [path for path in read if path not in found]
-            write_list(read_left, args.folder, args.out / 'without_held_out.txt', 'to leave them out')
+            offer(read_left, args.folder, args.out / 'without_held_out.txt', 'to leave them out')
     found = {pair.image for pair in leaked}
     kept = [index for index, path in enumerate(read) if path not in found]
     within = near_pairs([read[index] for index in kept], hashes[kept], threshold=args.threshold)
@@ -83,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
             'to tell apart what is the same'
         )
         picture(within, args.out / 'duplicates.png')
-        write_list(few, args.folder, args.out / 'thinned.txt', 'to keep one of each')
+        offer(few, args.folder, args.out / 'thinned.txt', 'to keep one of each')
     return 1 if leaked else 0
 
 
@@ -95,7 +92,7 @@ if __name__ == '__main__':
         nargs='+',
         default=[],
         metavar='JSON IMAGES',
-        help='what is held out: COCO jsons, each with its folder',
+        help='what is held out: COCO jsons, each with its folder, or folders',
     )
     parser.add_argument('--out', type=Path, default=Path('work_dirs/check_images'), help='default: %(default)s')
     parser.add_argument(

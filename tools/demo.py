@@ -10,6 +10,7 @@ from pathlib import Path
 
 import _stack  # noqa: F401
 
+from detco_mm.engine.checks import check_seeds, check_work_dir
 from detco_mm.engine.errors import said_in_one_line
 from detco_mm.experiments import demo
 
@@ -23,4 +24,6 @@ if __name__ == '__main__':
     root = Path(__file__).resolve().parents[1]
     os.chdir(root)
     with said_in_one_line():
+        check_seeds([args.seed])
+        check_work_dir(args.work_dir)
         demo.run(args.size, args.seed, Path(args.work_dir), root, fresh=args.fresh)

@@ -4,12 +4,15 @@ import argparse
 from pathlib import Path
 
 import _stack  # noqa: F401
-import cv2
 import numpy as np
 import skimage
 
+from detco_mm.checkpoints.files import write_atomically
+from detco_mm.engine.checks import check_seeds
+from detco_mm.engine.errors import said_in_one_line
 from detco_mm.registry import TRANSFORMS
 from detco_mm.visualization.method import method_picture
+from detco_mm.visualization.pictures import drawable
 
 
 def main() -> None:
@@ -18,6 +21,7 @@ def main() -> None:
     parser.add_argument('out', nargs='?', default='docs/method.png')
     parser.add_argument('--seed', type=int, default=3)
     args = parser.parse_args()
+    check_seeds([args.seed])
     np.random.seed(args.seed)
     photograph = Path(skimage.__file__).parent / 'data' / 'chelsea.png'
     item = {'img_path': str(photograph)}
@@ -27,11 +31,10 @@ def main() -> None:
         {'type': 'detco_mm.PackDetCoInputs'},
     ):
         item = TRANSFORMS.build(step)(item)
-    image = cv2.cvtColor(cv2.imread(str(photograph)), cv2.COLOR_BGR2RGB)
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(args.out).write_bytes(method_picture(image, item['inputs']))
+    write_atomically(args.out, method_picture(drawable(photograph), item['inputs']))
     print(args.out)
 
 
 if __name__ == '__main__':
-    main()
+    with said_in_one_line():
+        main()

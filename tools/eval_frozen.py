@@ -2,9 +2,9 @@
 
     python tools/eval_frozen.py CONFIG [BACKBONE] [--data DIR] [--split test] [--out FILE]
 
-CONFIG is a pre-training config, for its backbone and normalisation; BACKBONE any
-checkpoint that holds one, without which it is as --seed draws it. --data holds train/, SPLIT/ and
-annotations/instances_{train,SPLIT}.json, as tools/make_data.py writes them.
+CONFIG is a pre-training config, for its backbone; BACKBONE any checkpoint that holds one, without which it is as --seed
+draws it. Images are read and normalised as BACKBONE was trained on them, or else as CONFIG says. --data holds train/,
+SPLIT/ and annotations/instances_{train,SPLIT}.json, as tools/make_data.py writes them.
 """
 
 import argparse
@@ -14,10 +14,15 @@ from pathlib import Path
 import _stack  # noqa: F401
 import torch
 from mmengine.device import get_device
+from mmengine.registry import init_default_scope
 
+from detco_mm.checkpoints.files import write_atomically
+from detco_mm.checkpoints.reading import load_checkpoint
+from detco_mm.engine.checks import check_sections, check_seeds
 from detco_mm.engine.errors import said_in_one_line
 from detco_mm.engine.mistakes import read_config
-from detco_mm.evaluation.frozen import accuracies, object_crops, stage_features
+from detco_mm.engine.pixels import frozen_inputs
+from detco_mm.evaluation.frozen import accuracies, object_crops, object_images, stage_features
 from detco_mm.visualization.figures import STAGES
 from detco_mm.weights import load_backbone
 
@@ -32,15 +37,24 @@ if __name__ == '__main__':
     parser.add_argument('--out', help='JSON file for the accuracies')
     args = parser.parse_args()
     with said_in_one_line():
-        model = read_config(args.config).model
+        if args.size < 1:
+            raise ValueError(f'--size {args.size}: it is the side of the crops, in pixels, at least 1')
+        config = read_config(args.config)
+        check_sections(config, ())
+        check_seeds([args.seed])
+        if args.backbone:
+            load_checkpoint(args.backbone)  # which says what is wrong with it, before anything takes time
+        init_default_scope('mmselfsup')
         torch.manual_seed(args.seed)
-        backbone = load_backbone(model.backbone, args.backbone)
+        train_images = object_images(Path(args.data, 'annotations/instances_train.json'), Path(args.data, 'train'))
+        inputs = frozen_inputs(config, args.backbone, train_images)
+        backbone = load_backbone(inputs.backbone, args.backbone)
         backbone.to(get_device())
         sets = {}
         for split in ('train', args.split):
             annotations = Path(args.data, f'annotations/instances_{split}.json')
-            crops, labels = object_crops(annotations, Path(args.data, split), args.size)
-            features = stage_features(backbone, crops, model.data_preprocessor.mean, model.data_preprocessor.std)
+            crops, labels = object_crops(annotations, Path(args.data, split), args.size, pixels=inputs.pixels)
+            features = stage_features(backbone, crops, inputs.mean, inputs.std)
             sets[split] = features, labels
         found = {}
         for stage in STAGES:
@@ -49,4 +63,4 @@ if __name__ == '__main__':
             found |= {f'{name}_{stage}': score for name, score in scores.items()}
             print(f'{stage}: ' + ', '.join(f'{name} {100 * score:.1f} %' for name, score in scores.items()), flush=True)
         if args.out:
-            Path(args.out).write_text(json.dumps(found))
+            write_atomically(args.out, json.dumps(found))

@@ -9,7 +9,6 @@ any checkpoint that holds one, without which it is as --seed draws it.
 
 import argparse
 import json
-from pathlib import Path
 
 import _stack  # noqa: F401
 import torch
@@ -19,9 +18,12 @@ from mmengine.runner import Runner
 from mmselfsup.evaluation.functional import knn_eval
 from torch import nn
 
+from detco_mm.checkpoints.files import write_atomically
+from detco_mm.engine.checks import check_sections
 from detco_mm.engine.errors import said_in_one_line
 from detco_mm.engine.mistakes import read_config
 from detco_mm.engine.options import read_options
+from detco_mm.engine.pixels import settle_frozen_readers
 from detco_mm.evaluation.features import extract
 from detco_mm.weights import load_backbone
 
@@ -41,7 +43,9 @@ if __name__ == '__main__':
     with said_in_one_line():
         config = read_config(args.config)
         config.merge_from_dict(read_options(args.cfg_options or (), config))
+        check_sections(config, ('train_dataloader', 'val_dataloader'))
         init_default_scope('mmcls')
+        settle_frozen_readers(config, args.backbone)
         torch.manual_seed(args.seed)
         backbone = load_backbone(config.model.backbone, args.backbone)
         neighbours = dict(
@@ -67,4 +71,4 @@ if __name__ == '__main__':
             found[k] = {'top1': top1, 'top5': top5}
             print(f'{k} neighbours: top-1 {top1:.2f} %, top-5 {top5:.2f} %', flush=True)
         if args.out:
-            Path(args.out).write_text(json.dumps(found))
+            write_atomically(args.out, json.dumps(found))

@@ -9,7 +9,6 @@ is as --seed draws it.
 import argparse
 import json
 import os
-from pathlib import Path
 
 import _stack  # noqa: F401
 import torch
@@ -17,9 +16,12 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmselfsup.models.utils import MultiPooling
 
+from detco_mm.checkpoints.files import write_atomically
+from detco_mm.engine.checks import check_sections
 from detco_mm.engine.errors import said_in_one_line
 from detco_mm.engine.mistakes import read_config
 from detco_mm.engine.options import read_options
+from detco_mm.engine.pixels import settle_frozen_readers
 from detco_mm.evaluation.features import extract
 from detco_mm.evaluation.svm import SAMPLES, SHOTS, full, low_shot, voc_labels
 from detco_mm.visualization.figures import STAGES
@@ -43,7 +45,9 @@ if __name__ == '__main__':
     with said_in_one_line():
         config = read_config(args.config)
         config.merge_from_dict(read_options(args.cfg_options or (), config))
+        check_sections(config, ('train_dataloader', 'test_dataloader'))
         init_default_scope('mmcls')
+        settle_frozen_readers(config, args.backbone)
         torch.manual_seed(args.seed)
         backbone = load_backbone(config.model.backbone, args.backbone)
         # Windows that leave 8,000 to 9,000 numbers of an image of 224 pixels; the first of the five is the stem's.
@@ -64,4 +68,4 @@ if __name__ == '__main__':
                 few = low_shot(*data, args.shots, samples=args.samples, seed=args.seed, jobs=args.jobs)
                 found[stage]['low_shot'] = {k: values.tolist() for k, values in few.items()}
         if args.out:
-            Path(args.out).write_text(json.dumps(found))
+            write_atomically(args.out, json.dumps(found))

@@ -11,7 +11,8 @@ Each part is drawn if what it needs is given:
     curves      --run                     loss and contrast accuracy of each pair and stage over time
     t-SNE       --objects, --checkpoints  features of the annotated objects of a COCO-format set
 
-A checkpoint is that of a run, an exported backbone, one released by others, or `random`.
+A checkpoint is that of a run, an exported backbone, one released by others, or `random`. Images are read and normalised
+as it was trained on them, or else as the config says.
 """
 
 import argparse
@@ -21,17 +22,25 @@ from pathlib import Path
 import _stack  # noqa: F401
 import numpy as np
 import torch
-from mmengine.registry import TRANSFORMS
+from mmengine.registry import TRANSFORMS, init_default_scope
 
+from detco_mm.checkpoints.files import write_atomically
+from detco_mm.checkpoints.reading import load_checkpoint
+from detco_mm.engine.checks import check_sections, check_seeds
 from detco_mm.engine.errors import said_in_one_line
 from detco_mm.engine.mistakes import read_config
-from detco_mm.evaluation.frozen import object_crops, stage_features
+from detco_mm.engine.pixels import frozen_inputs
+from detco_mm.evaluation.frozen import object_crops, object_images, stage_features
+from detco_mm.transforms.loading import read_file, read_image
 from detco_mm.visualization import curves, embedding, inference, similarity, views
 from detco_mm.visualization.figures import STAGES
+from detco_mm.visualization.pictures import visible
 from detco_mm.visualization.report import Section, html_page
 from detco_mm.visualization.scalars import read_rows
 from detco_mm.visualization.similarity_widget import similarity_widget
 from detco_mm.weights import load_backbone
+
+LEAST = 10  # for t-SNE
 
 
 def parse() -> argparse.Namespace:
@@ -63,32 +72,52 @@ def main() -> None:
     """Draw what the command line asks for."""
     args = parse()
     config = read_config(args.config)
+    check_sections(config, ['train_dataloader'])
+    check_seeds([args.seed])
+    if args.most < LEAST:
+        raise ValueError(f'--most {args.most}: it is a number of objects, at least {LEAST}')
+    if args.run and not read_rows(args.run, newest_only=False):
+        raise ValueError(
+            f'nothing was logged in "{args.run}": it holds no */vis_data/scalars.json; give a work directory'
+        )
+    for path in args.checkpoints:
+        if path != 'random':
+            load_checkpoint(path)  # which says what is wrong with it, before anything takes time
+    for path in args.images:
+        read_file(path)
+    init_default_scope('mmselfsup')
     torch.manual_seed(args.seed)
     np.random.seed(args.seed)
     random.seed(args.seed)
-    statistics = config.model.data_preprocessor.mean, config.model.data_preprocessor.std
-    backbones = {
-        name: load_backbone(config.model.backbone, None if path == 'random' else path)
-        for name, path in zip(titles(args.checkpoints), args.checkpoints, strict=True)
-    }
+    looked_at = args.images or (object_images(*args.objects) if args.objects else [])
+    models = {}
+    for name, path in zip(titles(args.checkpoints), args.checkpoints, strict=True):
+        weights = None if path == 'random' else path
+        inputs = frozen_inputs(config, weights, looked_at)
+        models[name] = load_backbone(inputs.backbone, weights), inputs
     sections = []
     if args.images:
-        draw, cut, *_ = [TRANSFORMS.build(step) for step in config.train_dataloader.dataset.pipeline]
+        pixels = frozen_inputs(config, None, args.images).pixels
+        steps = [dict(step) for step in config.train_dataloader.dataset.get('pipeline') or [{}]]
+        if not str(steps[0].get('type')).endswith('DetCoViews'):
+            raise ValueError(f'the pipeline of "{args.config}" has no detco_mm.DetCoViews: give a pre-training config')
+        steps[0]['pixels'] = pixels.settings()
+        draw, cut, *_ = [TRANSFORMS.build(step) for step in steps]
         pictures = {}
         for path in args.images:
-            image = inference.read_image(path)
+            image = visible(read_image(path, pixels))
             results = draw({'img_path': path})
-            if results is None:
-                raise ValueError(f'"{path}" cannot be decoded')
-            whole = list(results['views'])
-            patches = cut(results)['views'][2:]
-            pictures[path] = views.augmentation_picture(image, results['view_boxes'], whole, patches, cut.grid)
+            shown = [visible(view) for view in results['views']]
+            patches = [np.stack([visible(patch) for patch in view]) for view in cut(results)['views'][2:]]
+            pictures[path] = views.augmentation_picture(image, results['view_boxes'], shown, patches, cut.grid)
         sections.append(Section('Views', ['Boxes show where each view was cut.'], pictures=pictures, wide=True))
-    if args.images and backbones:
-        first, second = (inference.read_image(path) for path in (args.images[0], args.images[-1]))
+    if args.images and models:
         sides = {
-            name: tuple(similarity.stage_maps(backbone, image, *statistics) for image in (first, second))
-            for name, backbone in backbones.items()
+            name: tuple(
+                similarity.stage_maps(backbone, read_image(path, inputs.pixels), inputs.mean, inputs.std)
+                for path in (args.images[0], args.images[-1])
+            )
+            for name, (backbone, inputs) in models.items()
         }
         point = (args.point[0], args.point[1])
         picture = similarity.similarity_picture(sides, point)
@@ -98,30 +127,27 @@ def main() -> None:
         sections.append(Section('Similarity at the given point', pictures={caption: picture}, wide=True))
     if args.run:
         sections.append(Section('Training', pictures=curves.pretraining_curves(read_rows(args.run, newest_only=False))))
-    if args.objects and backbones:
-        crops, labels = object_crops(*args.objects, size=64)
-        chosen = np.sort(np.random.permutation(len(crops))[: args.most])
-        features = {
-            name: stage_features(backbone, crops[chosen], *statistics)[args.stage]
-            for name, backbone in backbones.items()
-        }
+    if args.objects and models:
+        features, chosen = {}, None
+        for name, (backbone, inputs) in models.items():
+            crops, labels = object_crops(*args.objects, size=64, pixels=inputs.pixels)
+            if chosen is None:
+                chosen = np.sort(np.random.permutation(len(crops))[: args.most])
+            features[name] = stage_features(backbone, crops[chosen], inputs.mean, inputs.std)[args.stage]
         names = inference.category_names(args.objects[0])
         picture = embedding.tsne_picture(features, labels[chosen], names, args.seed)
         caption = f't-SNE of {args.stage} features of {len(chosen)} annotated objects.'
         sections.append(Section('Features of objects', pictures={caption: picture}, wide=True))
 
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
     for section in sections:
         stem = section.title.lower().replace(' ', '-')
         for at, picture in enumerate(section.pictures.values()):
             path = out / f'{stem}{f"-{at + 1}" if len(section.pictures) > 1 else ""}.png'
-            path.write_bytes(picture)
+            write_atomically(path, picture)
             print(path)
     page = out / 'index.html'
-    page.write_text(
-        html_page('DetCo pictures', [Section('DetCo pictures', [args.config]), *sections]), encoding='utf-8'
-    )
+    write_atomically(page, html_page('DetCo pictures', [Section('DetCo pictures', [args.config]), *sections]))
     print(page)
 
 

@@ -10,6 +10,7 @@ default_hooks = dict(
     checkpoint=dict(type='detco_mm.SafeCheckpoint', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     run_checks=dict(type='detco_mm.RunChecks'),
+    check_images=dict(type='detco_mm.CheckImages'),
     check_weights=dict(type='detco_mm.CheckWeights'),
     record_pixels=dict(type='detco_mm.RecordPixels'),
     match_layout=dict(type='detco_mm.MatchLayout'),

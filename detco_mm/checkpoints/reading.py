@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 from packaging.version import Version
 
+from detco_mm.checkpoints.starts import other_kind
 from detco_mm.compat.versions import SAFE_TORCH
 
 # All that a pickled dict of arrays and tensors calls upon to be built. `_load_from_bytes` reads a nested torch file,
@@ -71,6 +73,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f'no checkpoint at "{path}": give the .pth file of a run, such as work_dirs/NAME/epoch_N.pth'
         )
+    if other := _other_kind(path):
+        raise ValueError(f'"{path}" is not a checkpoint that loads safely: it {other}')
     try:
         if is_safetensors(path):
             checkpoint = decoded_safetensors(path)
@@ -134,6 +138,21 @@ def _loads_safely(load: Callable) -> Callable:
         return checkpoint
 
     return load_checkpoint
+
+
+def _other_kind(path: str | Path) -> str | None:
+    """Say what a file is that is no checkpoint, where it is a known kind."""
+    with open(path, 'rb') as file:
+        start = file.read(64)
+    if (other := other_kind(start)) is not None or start[:4] != b'PK\x03\x04':
+        return other
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # PyTorch's archives have one folder, in which the pickle is
+            is_torch = any(name.endswith('/data.pkl') for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return 'ends in the middle: it is incomplete, get it again'
+    return None if is_torch else 'is a zip archive of something else: unpack it'
 
 
 def _is_torch_file(path: str | Path) -> bool:

@@ -10,10 +10,11 @@ import numpy as np
 from mmengine import fileio
 from PIL import Image
 
+from detco_mm.checkpoints.files import write_atomically
 from detco_mm.datasets.image_folder import ImageFolder
 from detco_mm.transforms.decoding import UndecodableImage, read_header
 from detco_mm.transforms.pixels import Pixels
-from detco_mm.transforms.rasters import is_plain, read_raster
+from detco_mm.transforms.rasters import is_plain, read_raster, stretched_grey
 
 #: Side of the perceptual hash: 16 x 16 of the lowest frequencies of the grey image, 256 bits.
 HASH_SIZE = 16
@@ -25,6 +26,9 @@ THRESHOLD = 64
 _SIDE = 8 * HASH_SIZE
 #: Rows of the table of distances at a time: 512 x 100,000 in single precision are 200 MB.
 _ROWS = 512
+
+#: Neighbours that are looked at together where not all images are.
+RUN = 16
 
 Report = Callable[[int, int], None]
 
@@ -84,20 +88,12 @@ def _fingerprint(path: str) -> np.ndarray | None:
             spare = min(header.width, header.height) // _SIDE
             image = Pixels().read(data, header, next(factor for factor in (8, 4, 2, 1) if factor <= max(spare, 1)))
         else:
-            image = _eight_bits(read_raster(data, header).values)
+            image = stretched_grey(read_raster(data, header).values)
     except (UndecodableImage, OSError, ValueError):
         return None
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     return np.where(phash(Image.fromarray(image), hash_size=HASH_SIZE).hash.ravel(), 1, -1).astype(np.int8)
-
-
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Make any values grey: the hash compares with the median, so the range does not matter to it."""
-    with np.errstate(invalid='ignore', over='ignore'):
-        grey = np.nan_to_num(values.astype(np.float32), nan=0, posinf=0, neginf=0).mean(-1)
-    low, high = np.percentile(grey, (0.5, 99.5))
-    return ((grey - low) * (255 / max(high - low, 1e-12))).clip(0, 255).astype(np.uint8)
 
 
 def near_pairs(
@@ -151,19 +147,67 @@ def thinned(paths: Sequence[str], pairs: Sequence[Pair]) -> list[str]:
 
 
 def held_out_images(ann_file: str, folder: str) -> list[str]:
-    """List the images that a COCO json names.
+    """List the images that a COCO json, or a list, names.
 
     Args:
-        ann_file: the json of val or test.
+        ann_file: the json of val or test; '' for all images of the folder.
         folder: where its images lie.
 
     Raises:
         FileNotFoundError: if there is no such file, or none of its images exists.
         ValueError: if it is no COCO json.
     """
-    data = ImageFolder(data_root=folder, ann_file=os.path.abspath(ann_file))
+    data = ImageFolder(data_root=folder, ann_file=ann_file and os.path.abspath(ann_file))
     data.full_init()
     return [data.get_data_info(index)['img_path'] for index in range(len(data))]
+
+
+def all_held_out(places: str | Sequence[str]) -> list[str]:
+    """List the images of val and test.
+
+    Args:
+        places: COCO jsons, or lists, each with the folder of its images behind it; a folder without one stands for all
+            of its images.
+
+    Raises:
+        FileNotFoundError, ValueError: as for :func:`held_out_images`; also if a json has no folder.
+    """
+    if isinstance(places, str):
+        places = [places]
+    if not isinstance(places, list | tuple) or not all(isinstance(place, str) for place in places):
+        raise ValueError(f'data.held_out={places!r}: name COCO jsons, each with its folder behind it, or folders')
+    waiting, found = '', []
+    for place in places:
+        if os.path.isdir(place):
+            found += held_out_images(waiting, place)
+            waiting = ''
+        elif waiting or not os.path.isfile(place):
+            raise FileNotFoundError(f'no folder at "{place}": name the COCO json of val or test, then its images')
+        else:
+            waiting = place
+    if waiting:
+        raise ValueError(f'"{waiting}" has no folder behind it: name a COCO json, then the folder of its images')
+    return list(dict.fromkeys(found))
+
+
+def sampled(paths: Sequence[str], count: int) -> list[str]:
+    """Choose images in runs of neighbours, for the frames of a film lie side by side; all if they are no more.
+
+    Args:
+        paths: of all images, in the order of their names.
+        count: how many to choose at most, above 0; in runs of :data:`RUN`.
+    """
+    if len(paths) <= count:
+        return list(paths)
+    run = min(RUN, count)
+    starts = np.linspace(0, len(paths) - run, count // run).astype(int)
+    return [paths[int(at)] for at in np.unique(starts[:, None] + np.arange(run))]
+
+
+def write_list(paths: Sequence[str], folder: str, path: str | os.PathLike) -> None:
+    """Write a list for ``data.ann_file``: one path a line, relative to the folder."""
+    names = [os.path.relpath(name, folder) for name in paths]
+    write_atomically(path, '\n'.join(names) + '\n')  # type: ignore[arg-type]  # any path
 
 
 def leaks(

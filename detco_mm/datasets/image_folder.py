@@ -80,8 +80,8 @@ class ImageFolder(BaseDataset):
         folder = self.data_prefix['img_path']
         if not folder or not fileio.isdir(folder):
             raise FileNotFoundError(
-                f'no image folder at "{folder}" (data_root="{self.data_root}"): set data.root, or data_root and '
-                "data_prefix['img_path'] of the data set, to the folder that holds the images"
+                f'no image folder at "{folder}" (data_root="{self.data_root}"){_hint(self.data_root)}: set data.root, '
+                "or data_root and data_prefix['img_path'] of the data set, to the folder that holds the images"
             )
         paths = self._listed(folder) if self.ann_file else self._found(folder)
         source = self.ann_file or folder
@@ -143,17 +143,26 @@ class ImageFolder(BaseDataset):
             names = [image['file_name'] for image in images]
         else:
             names = [re.sub(r'\s+-?\d+$', '', line) for line in read_lines(self.ann_file)]
+        if not names:
+            raise FileNotFoundError(f'"{self.ann_file}" lists none: write one path a line, relative to "{folder}"')
         paths = [fileio.join_path(folder, name) for name in names]
         if not any(fileio.exists(path) for path in paths[:10]) and any('\\' in name for name in names[:10]):
             paths = [fileio.join_path(folder, name.replace('\\', '/')) for name in names]  # written on Windows
         # A look at ten tells a wrong prefix; millions are not looked at, and single missing files are skipped later.
         if not any(fileio.exists(path) for path in paths[:10]):
-            example = f'such as "{paths[0]}"' if paths else 'for it lists none'
             raise FileNotFoundError(
-                f'"{self.ann_file}" names {len(paths)} images, but none of the first ten is there, {example}: its '
+                f'"{self.ann_file}" names {len(paths)} images, but none of the first ten is there, such as '
+                f'"{paths[0]}": its '
                 f'paths are relative to "{folder}"; correct data_root or data_prefix[\'img_path\']'
             )
         return paths
+
+
+def _hint(folder: str) -> str:
+    """What a path may be that is no folder."""
+    if os.path.isfile(folder.rstrip('/')):
+        return ', which is a file; a list of images goes into data.ann_file'
+    return ', and patterns are not expanded' if re.search(r'[*?]', folder) else ''
 
 
 def _file_name(image: Any) -> Any:
@@ -168,9 +177,9 @@ def _files_below(folder: str, above: frozenset = frozenset()) -> Iterator[str]:
         return  # a link led back
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
+            if os.path.isdir(entry.path):
                 yield from _files_below(entry.path, above | {place})
-            elif not entry.name.startswith('.') and entry.is_file():
+            elif not entry.name.startswith('.') and os.path.isfile(entry.path):  # False for a link to itself
                 yield entry.path
 
 

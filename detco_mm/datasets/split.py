@@ -44,8 +44,8 @@ def split_coco(
     order = np.random.RandomState(seed).permutation(ids)  # its stream is frozen for good, unlike default_rng's
     written = []
     for percent in percents:
-        count = round(len(ids) * percent / 100)
-        if not 0 < percent <= 100 or count < 1:
+        count = round(len(ids) * percent / 100) if 0 < percent <= 100 else 0
+        if count < 1:
             raise ValueError(f'{percent} % of {len(ids)} images is {count}: give shares up to 100 that leave an image')
         if rest and count == len(ids):
             raise ValueError(f'{percent} % of {len(ids)} images leaves none for the rest: give a smaller share')

@@ -9,6 +9,8 @@ from typing import Any
 
 from mmengine import fileio
 
+from detco_mm.checkpoints.starts import other_kind
+
 #: Byte order marks; UTF-32's before UTF-16's, which it begins with.
 _MARKS = (
     (codecs.BOM_UTF32_LE, 'utf-32'),
@@ -16,12 +18,6 @@ _MARKS = (
     (codecs.BOM_UTF8, 'utf-8-sig'),
     (codecs.BOM_UTF16_LE, 'utf-16'),
     (codecs.BOM_UTF16_BE, 'utf-16'),
-)
-#: How files begin that are often taken for JSON or a list, and what they are.
-_OTHERS = (
-    (b'\x1f\x8b', 'is compressed by gzip: unpack it'),
-    (b'PK\x03\x04', 'is a zip archive: unpack it'),
-    (b'version https://git-lfs', "is Git LFS's pointer to a file: run `git lfs pull`"),
 )
 
 
@@ -34,9 +30,10 @@ def read_text(path: str | PathLike) -> str:
             a wrong guess would change names in silence.
     """
     raw = _bytes(path)
-    for start, what in _OTHERS:
-        if raw.startswith(start):
-            raise ValueError(f'"{path}" {what}')
+    if raw and (other := other_kind(raw[:64])):
+        raise ValueError(f'"{path}" {other}')
+    if raw.startswith(b'PK\x03\x04'):
+        raise ValueError(f'"{path}" is a zip archive: unpack it')
     encoding = _encoding(raw)
     try:
         text = raw.decode(encoding)
@@ -78,7 +75,7 @@ def read_json(path: str | PathLike, kind: type = object) -> Any:
         text = read_text(path)
     except ValueError as error:
         said = str(error).removeprefix(f'"{path}"').lstrip(', ')
-        raise ValueError(f'"{path}" is no JSON: {said}') from error
+        raise ValueError(f'"{path}" is no JSON: {"it " if said.startswith("is ") else ""}{said}') from error
     if not text.strip():
         raise ValueError(f'"{path}" is no JSON: it is empty')
     try:

@@ -12,6 +12,8 @@ import tifffile
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.datasets.image_folder import ImageFolder
 from detco_mm.datasets.text import read_json
+from detco_mm.transforms.loading import read_image
+from detco_mm.transforms.pixels import Pixels
 from detco_mm.transforms.tiff import GDAL_NODATA, ORIENTATION, Raster, bands_last, named_axes, read_tiff
 
 Box = tuple[int, int, int, int]
@@ -192,6 +194,7 @@ def _opened(path: Path) -> tuple[np.ndarray, str, float | None]:
     except Exception as error:  # whatever a damaged file makes the readers run into
         raise ValueError(f'"{path}" cannot be cut: {error}') from error
     if values is None:
+        read_image(path, Pixels())  # which says what is wrong with it, if it is not its size
         raise ValueError(f'"{path}" cannot be cut: OpenCV reads images of up to {_MOST} pixels; convert it to TIFF')
     return values.reshape(*values.shape[:2], -1), '.png', None
 

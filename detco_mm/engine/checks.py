@@ -1,6 +1,8 @@
 """What a user sets, looked at before anything is built or written."""
 
 import difflib
+import logging
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
+from mmengine.logging import print_log
 from mmengine.registry import OPTIMIZERS
 from torch.utils.data import DataLoader
 
@@ -28,6 +31,10 @@ _WHOLE = {
     'randomness.seed': 0,
     'auto_scale_lr.base_batch_size': 1,
 }
+#: Data workers for each core that are worth a warning, and that nobody means: a core hardly feeds one.
+_CROWDED, _ABSURD = 4, 32
+#: How many files of a data set are looked for.
+_FILES = 16
 #: Settings that are numbers above 0.
 _POSITIVE = ('optim_wrapper.optimizer.lr',)
 
@@ -44,15 +51,18 @@ def check_settings(cfg: Config) -> None:
             raise ValueError(f'{name}={value!r}: it is a whole number, {least} or more')
     for name in _POSITIVE:
         value = _at(cfg, name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+        if value is not None and (type(value) not in (int, float) or not 0 < value < math.inf):
             raise ValueError(f'{name}={value!r}: it is a number above 0')
+    for split in ('train', 'val', 'test'):
+        _check_workers(f'{split}_dataloader.num_workers', _at(cfg, f'{split}_dataloader.num_workers'))
     epochs, steps = _at(cfg, 'train_cfg.max_epochs'), _at(cfg, 'train_cfg.max_iters')
     if epochs is not None and steps is not None:
         raise ValueError(
             f'train_cfg has max_epochs={epochs} and max_iters={steps}: a run counts one or the other; set the one that '
             'the config has'
         )
-    _check_work_dir(cfg.get('work_dir'))
+    if cfg.get('work_dir') is not None:
+        check_work_dir(cfg.work_dir)
     _check_gpus()
 
 
@@ -73,6 +83,33 @@ def check_sections(cfg: Config, sections: Iterable[str]) -> None:
         raise ValueError(
             f"optim_wrapper.optimizer.type='{kind}' is no optimizer" + (f"; the nearest is '{near[0]}'" if near else '')
         )
+
+
+def check_images(dataset: Any, name: str) -> None:
+    """Look at whether the files are there that a data set names, whatever class it is.
+
+    Args:
+        dataset: fully initialised.
+        name: of its settings, such as train_dataloader.dataset.
+
+    Raises:
+        FileNotFoundError: if none of a sample is; with the first.
+    """
+    while not hasattr(dataset, 'get_data_info') and hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    if not hasattr(dataset, 'get_data_info') or not len(dataset):
+        return
+    if not getattr(getattr(dataset, 'pipeline', None), 'transforms', True):
+        raise ValueError(f'{name}.pipeline is empty, and nothing reads the images: take that of a config in configs/')
+    chosen = {at * (len(dataset) - 1) // max(1, _FILES - 1) for at in range(_FILES)}
+    items = [dataset.get_data_info(at) for at in sorted(chosen)]
+    for key in ('img_path', 'seg_map_path'):
+        paths = [item[key] for item in items if isinstance(item, dict) and isinstance(item.get(key), str)]
+        if paths and not any('://' in path or os.path.exists(path) for path in paths):
+            raise FileNotFoundError(
+                f'{name} names {len(dataset)} images, but none of the {len(paths)} that were looked for is there, such '
+                f'as "{paths[0]}": correct its data_root and data_prefix'
+            )
 
 
 def check_batches(loader: DataLoader) -> None:
@@ -99,18 +136,49 @@ def _at(cfg: Config, name: str) -> Any:
     return node
 
 
-def _check_work_dir(work_dir: Any) -> None:
-    if work_dir is None:
-        return
+def check_work_dir(work_dir: Any) -> None:
+    """Look at whether something can be written to a folder, which may have to be made.
+
+    Raises:
+        ValueError: if it is no folder, or cannot be written to.
+    """
     if not isinstance(work_dir, str | os.PathLike) or not str(work_dir):
         raise ValueError(f'work_dir={work_dir!r}: it is a folder, which is made if it does not exist')
     place = Path(work_dir).absolute()
-    while not os.path.lexists(place):
-        place = place.parent
+    try:
+        while not os.path.lexists(place):
+            place = place.parent
+    except (OSError, ValueError) as error:  # such as a name that is too long, or holds a zero byte
+        raise ValueError(f'work_dir={work_dir}: {getattr(error, "strerror", None) or error}') from None
     if not place.is_dir():
         raise ValueError(f'work_dir={work_dir}: {place} is no folder; give another --work-dir')
     if not os.access(place, os.W_OK | os.X_OK):
         raise ValueError(f'work_dir={work_dir}: {place} cannot be written to; give another --work-dir, or its rights')
+
+
+def check_seeds(seeds: Iterable[int]) -> None:
+    """Look at whether seeds are numbers that every library takes.
+
+    Raises:
+        ValueError: if one is not.
+    """
+    for seed in seeds:
+        if not 0 <= seed < 2**32:  # NumPy's range
+            raise ValueError(f'seed {seed}: it is a whole number from 0 to {2**32 - 1}')
+
+
+def _check_workers(name: str, count: Any) -> None:
+    """Look at whether the machine has the cores for as many processes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    ranks = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    if not isinstance(count, int) or count * ranks <= _CROWDED * cores:
+        return
+    processes = f'{count} data workers' + (f' on each of {ranks} ranks' if ranks > 1 else '')
+    said = f'{name}={count}: {processes} share {cores} cores, which costs memory and gains nothing'
+    fewer = max(1, cores // ranks)
+    if count * ranks > _ABSURD * cores:
+        raise ValueError(f'{said}; set it to {fewer} or so')
+    print_log(f'{said}; {fewer} or so are enough', logger='current', level=logging.WARNING)
 
 
 def _check_gpus() -> None:

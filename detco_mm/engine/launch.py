@@ -15,11 +15,12 @@ from mmengine.runner import Runner
 
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.checkpoints.finding import newest_intact_checkpoint
-from detco_mm.checkpoints.reading import safe_loading
+from detco_mm.checkpoints.reading import load_checkpoint, safe_loading
 from detco_mm.engine import mistakes
-from detco_mm.engine.checks import check_batches, check_sections
+from detco_mm.engine.checks import check_batches, check_images, check_sections
 from detco_mm.engine.hooks import CheckWeights
 from detco_mm.engine.labels import check_config_labels
+from detco_mm.engine.lengths import check_lengths, check_metrics
 from detco_mm.engine.pixels import settle_pixels
 from detco_mm.engine.quiet_runner import QuietRunner
 from detco_mm.engine.settings import apply_command_line
@@ -95,14 +96,19 @@ def train(
         runner = build_runner(cfg)
         if not any(isinstance(hook, CheckWeights) for hook in runner.hooks):
             runner.register_hook(CheckWeights())
-        check_batches(runner.train_loop.dataloader)
+        loader = runner.train_loop.dataloader
+        check_batches(loader)
+        check_images(loader.dataset, 'train_dataloader.dataset')
+        check_lengths(cfg, len(loader))
+        check_metrics(cfg)
         # what Runner.train would build itself, and what it would do to the rates in between, once
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
         runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
         runner.auto_scale_lr = None
         if runner.param_schedulers is not None:
             runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
-        _ = runner.val_loop
+        if (val_loop := runner.val_loop) is not None:
+            check_images(val_loop.dataloader.dataset, 'val_dataloader.dataset')
     runner.train()
     end_process_group()
 
@@ -132,6 +138,8 @@ def test(
     apply_command_line(cfg, options)
     if absent := [path for path in checkpoints if not Path(path).is_file()]:
         raise FileNotFoundError(f'no checkpoint at "{absent[0]}": check the path')
+    for path in checkpoints:
+        load_checkpoint(path)  # which says what is wrong with it
     if out and len(checkpoints) > 1:
         raise ValueError(f'--out with {len(checkpoints)} checkpoints: without it each has a file of its own')
     if not cfg.get('test_dataloader') or not cfg.get('test_evaluator'):
@@ -146,7 +154,7 @@ def test(
     with mistakes.building(cfg):
         runner = build_runner(cfg)
         runner.register_hook(CheckWeights(strict=True))
-        _ = runner.test_loop
+        check_images(runner.test_loop.dataloader.dataset, 'test_dataloader.dataset')
     evaluate(runner, checkpoints, out)
     end_process_group()
 

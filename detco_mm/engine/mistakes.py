@@ -95,7 +95,7 @@ def explain(error: Exception) -> str | None:
 def _said(error: BaseException) -> str:
     """What an exception says, as one line; MMEngine's may hold a whole config."""
     text = ' '.join(_text(error).split())
-    return (text if len(text) < 600 else f'{text[:600]} ...') or type(error).__name__
+    return (text if len(text) < 1000 else f'{text[:1000]} ...') or type(error).__name__
 
 
 def _text(error: BaseException) -> str:
@@ -191,6 +191,10 @@ _KNOWN: tuple[tuple[type[Exception], str, Callable[[re.Match], str | None]], ...
     (IndexError, r'Target (-?\d+) is out of bounds', lambda found: (
         f'ValueError: a label of class {found[1]} is beyond the classes of the model: set its num_classes to those of '
         'the annotation file')),
+    (RuntimeError, r'none of \d+ images in a row, out of .*', lambda found: (
+        f'RuntimeError: {" ".join(found[0].split())}')),
+    (Exception, r'OpenCV\(.*?\) .*error: \(.*?\) (.+) in function \'(\w+)\'', lambda found: (
+        f"ValueError: OpenCV's {found[2]} refuses what a pipeline gives it ({found[1]}): look at its sizes")),
     (RuntimeError, r'invalid device ordinal', lambda found: (
         'RuntimeError: there are fewer GPUs than processes: start as many processes as GPUs, or look at '
         'CUDA_VISIBLE_DEVICES')),

@@ -23,7 +23,7 @@ _LOOP = {'type', 'by_epoch', 'max_epochs', 'max_iters', 'val_begin', 'val_interv
 _SECTIONS: dict[str, set[str]] = {
     '': {*inspect.signature(Runner).parameters, 'data', 'runner_type', 'custom_imports', 'sync_bn', 'compile'}
     | {'find_unused_parameters', 'model_wrapper_cfg', 'activation_checkpointing', 'efficient_conv_bn_eval'},
-    'data': {'root', 'ann_file', 'channels', 'bands', 'value_range', 'percentiles', 'nodata'},
+    'data': {'root', 'ann_file', 'channels', 'bands', 'value_range', 'percentiles', 'nodata', 'held_out'},
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
     'auto_scale_lr': {'enable', 'base_batch_size'},

@@ -1,9 +1,11 @@
 """What a config's ``data`` states of the pixels, led to every place that depends on it."""
 
+import copy
 import inspect
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from detco_mm.transforms.pixels import Pixels
 
 #: What ``data`` may say; arguments of Pixels. ``data.percentiles`` says what to measure instead of a value range.
 KEYS = ('channels', 'bands', 'value_range', 'nodata')
+SETTINGS = (*KEYS, 'percentiles')
 #: OpenMMLab's step that reads an image, which makes 8 bits of any other by a fixed rule.
 _READERS = ('LoadImageFromFile', 'mmcv.LoadImageFromFile', 'mmdet.LoadImageFromFile', 'mmseg.LoadImageFromFile')
 _OURS = 'detco_mm.LoadImage'
+_VIEWS = ('detco_mm.DetCoViews', 'DetCoViews')
 #: What libraries call the argument for the channels of the first convolution.
 _IN_CHANNELS = ('in_channels', 'in_chans', 'img_channels', 'input_channels')
 
@@ -30,7 +34,8 @@ def settle_pixels(cfg: Config, backbone: str | Path | None = None) -> None:
 
     ``data.channels``, ``data.bands``, ``data.value_range``, ``data.nodata`` (:class:`Pixels` says what they mean) and
     ``data.percentiles`` reach the reader, the normalisation and the backbone's first convolution, in pre-training and
-    in fine-tuning. Where nothing is stated and the images are 8-bit, nothing changes.
+    in fine-tuning, and leave ``data``: what the pipelines say is what counts from then on. Where nothing is stated and
+    the images are 8-bit, nothing changes.
 
     Args:
         cfg: the run's config; the default scope must be set.
@@ -42,11 +47,81 @@ def settle_pixels(cfg: Config, backbone: str | Path | None = None) -> None:
     """
     if (loader := cfg.get('train_dataloader')) is None:
         return
-    views = list(_steps(loader, ('detco_mm.DetCoViews', 'DetCoViews')))
+    views = list(_steps(loader, _VIEWS))
     if views:
         _settle_views(cfg, views)
     else:
         _settle_readers(cfg, backbone)
+    for name in SETTINGS:
+        _data(cfg).pop(name, None)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a frozen backbone is given.
+
+    Args:
+        pixels: how files are read.
+        mean: of the channels, 0 to 255.
+        std: of the channels.
+        backbone: its config, with the number of channels.
+    """
+
+    pixels: Pixels
+    mean: Sequence[float]
+    std: Sequence[float]
+    backbone: ConfigDict
+
+
+def frozen_inputs(cfg: Config, backbone: str | Path | None, paths: Sequence[str]) -> Inputs:
+    """Tell how a frozen backbone is given images: as it was trained on them.
+
+    Args:
+        cfg: config of its pre-training; the default scope must be set.
+        backbone: the file of its weights, or None. What that knows of its pixels comes before what the config states.
+        paths: images that it is to be given; what nobody states is measured on a sample of them.
+
+    Raises:
+        ValueError: if the images have other bands, or the backbone's class takes no such number of channels.
+    """
+    known = recorded(backbone)
+    views = list(_steps(cfg.get('train_dataloader'), _VIEWS))
+    stated = {**((views[0].get('pixels') or {}) if views else {}), **_stated(cfg)}
+    pixels = settle(paths, Pixels(**({key: known[key] for key in KEYS if key in known} if known else stated)))
+    preprocessor = copy.deepcopy(_preprocessor(cfg))
+    _take_moments(preprocessor, known)
+    _normalise(preprocessor, paths, pixels, known)
+    built = copy.deepcopy(cfg.model.backbone)
+    if pixels.channels != 3:
+        _widen(built, pixels.channels)
+    return Inputs(pixels, preprocessor.mean, preprocessor.std, built)
+
+
+def settle_frozen_readers(cfg: Config, backbone: str | Path | None) -> None:
+    """Have pipelines of OpenMMLab's classifiers read and normalise images as a backbone was trained on them, in place.
+
+    Args and errors as for :func:`settle_pixels`.
+    """
+    settle_pixels(cfg, backbone)
+    _take_moments(_preprocessor(cfg), recorded(backbone))
+
+
+def _take_moments(preprocessor: ConfigDict, known: Mapping[str, Any]) -> None:
+    """Give a preprocessor the mean and std that a backbone was trained with; a frozen one cannot learn others."""
+    if not known.get('mean'):
+        return
+    stated = preprocessor.get('mean'), preprocessor.get('std')
+    preprocessor.update(mean=list(known['mean']), std=list(known['std']))
+    if stated[0] is not None and not (_close(stated[0], known['mean']) and _close(stated[1], known['std'])):
+        print_log(
+            f'pixels: mean={known["mean"]} and std={known["std"]} as in pre-training, in the place of {stated[0]} and '
+            f'{stated[1]} of the config',
+            logger='current',
+        )
+
+
+def _close(one: Sequence[float], other: Sequence[float]) -> bool:
+    return len(one) == len(other) and all(abs(a - b) < 0.01 for a, b in zip(one, other, strict=True))
 
 
 def recorded(backbone: str | Path | None) -> dict[str, Any]:
@@ -62,16 +137,15 @@ def _settle_views(cfg: Config, views: Sequence[ConfigDict]) -> None:
     stated, percentiles = {**(views[0].get('pixels') or {}), **_stated(cfg)}, _data(cfg).get('percentiles')
     if not stated and percentiles is None:
         return  # the data set looks at its files itself
-    pixels = Pixels(**stated)
-    preprocessor = cfg.model.get('data_preprocessor') or ConfigDict(type='detco_mm.DetCoDataPreprocessor')
+    pixels, model = Pixels(**stated), cfg.get('model')
     if pixels.channels != 3 or percentiles is not None:
         dataset = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[], lazy_init=False))
         paths = [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
         pixels = settle(paths, pixels, percentiles)
-        if pixels.channels != 3:
-            _normalise(preprocessor, paths, pixels, {})
-            cfg.model.data_preprocessor = preprocessor
-            _widen(cfg.model.backbone, pixels.channels)
+        if pixels.channels != 3 and model is not None:
+            model.setdefault('data_preprocessor', ConfigDict(type='detco_mm.DetCoDataPreprocessor'))
+            _normalise(model.data_preprocessor, paths, pixels, {})
+            _widen(model.backbone, pixels.channels)
     for step in views:
         step.pixels = pixels.settings()
 
@@ -98,14 +172,20 @@ def _settle_readers(cfg: Config, backbone: str | Path | None) -> None:
         kept = {key: step[key] for key in ('to_float32', 'backend_args', 'max_pixels') if step.get(key) is not None}
         step.clear()
         step.update(type=_OURS, **pixels.settings(), **kept)
-    print_log(f'pixels: images are read by {_OURS}({pixels.settings()})', logger='current')
+    print_log(f'pixels: {pixels.describe()}, read by {_OURS}', logger='current')
     if pixels.channels != 3:
-        preprocessor = cfg.model.data_preprocessor
+        preprocessor = _preprocessor(cfg)
         _normalise(preprocessor, paths, pixels, known)
         if preprocessor.get('type') in ('DetDataPreprocessor', 'mmdet.DetDataPreprocessor'):
             preprocessor.type = 'detco_mm.DetPreprocessor'
-        preprocessor.bgr_to_rgb = False
+        preprocessor['to_rgb' if 'to_rgb' in preprocessor else 'bgr_to_rgb'] = False
         _widen(cfg.model.backbone, pixels.channels)
+
+
+def _preprocessor(cfg: Config) -> ConfigDict:
+    """The settings of the normalisation: a model's, or MMClassification's beside it."""
+    found = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
+    return cfg.model.setdefault('data_preprocessor', ConfigDict()) if found is None else found
 
 
 def _normalise(preprocessor: ConfigDict, paths: Sequence[str], pixels: Pixels, known: Mapping[str, Any]) -> None:
@@ -143,7 +223,7 @@ def _widen(backbone: ConfigDict, channels: int) -> None:
         )
 
 
-def _data(cfg: Config) -> Mapping[str, Any]:
+def _data(cfg: Config) -> dict[str, Any]:
     return cfg.get('data') or {}
 
 
@@ -170,8 +250,12 @@ def _images(loader: ConfigDict) -> list[str]:
     def walk(node: Any) -> None:
         if isinstance(node, dict):
             prefix = node.get('data_prefix')
+            if isinstance(prefix, str):  # of MMClassification
+                prefix = dict(img_path=prefix)
+            elif 'image_set_path' in node:  # its VOC
+                prefix = dict(img_path='JPEGImages')
             if isinstance(prefix, dict):
-                names = [prefix[key] for key in ('img', 'img_path') if key in prefix]
+                names = [prefix[key] for key in ('img', 'img_path') if isinstance(prefix.get(key), str)]
                 folders.extend(os.path.join(node.get('data_root') or '', name) for name in names)
             for value in node.values():
                 walk(value)

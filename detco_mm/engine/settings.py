@@ -1,6 +1,7 @@
 """What the command line asks for, written into a run's config."""
 
 import multiprocessing
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from detco_mm.checkpoints.finding import newest_intact_checkpoint
 from detco_mm.checkpoints.reading import load_checkpoint
 from detco_mm.checkpoints.sealing import find_corruption
 from detco_mm.engine.checks import check_settings
+from detco_mm.engine.lengths import LENGTHS, follow_length
 
 #: Package and MMEngine's backend by the name that ``--tracker`` takes.
 TRACKERS = {
@@ -50,6 +52,7 @@ def apply_command_line(
             size that its learning rate belongs to, or the checkpoint is damaged.
     """
     _merge(cfg, spelled_out(options or {}, cfg))
+    _expand_home(cfg)
     _write_checkpoints_safely(cfg)
     processes = cfg.get('env_cfg', {}).get('mp_cfg', {})
     if processes.get('mp_start_method') == 'fork' and 'fork' not in multiprocessing.get_all_start_methods():
@@ -81,26 +84,32 @@ def apply_command_line(
 
 def _merge(cfg: Config, options: dict[str, Any]) -> None:
     """Merge options; the schedule follows another length of the training, and loaders without workers keep none."""
-    lengths = {name: (cfg.get('train_cfg') or {}).get(name) for name in ('max_epochs', 'max_iters')}
+    lengths = {name: (cfg.get('train_cfg') or {}).get(name) for name in LENGTHS}
     for name in options:
         _open_sections(cfg, name.split('.')[:-1])
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError) as error:  # such as a section where the config has a number
         raise ValueError(f'--cfg-options: {" ".join(str(error).split())}') from error
-    schedules = cfg.get('param_scheduler') or []
-    for at, schedule in enumerate(schedules if isinstance(schedules, list) else [schedules]):
-        length = 'max_epochs' if schedule.get('by_epoch', True) else 'max_iters'
-        if lengths[length] is None or cfg.train_cfg.get(length) == lengths[length]:
-            continue
-        for name in ('T_max', 'end'):  # by default they are the length
-            if schedule.get(name) == lengths[length] and f'param_scheduler.{at}.{name}' not in options:
-                del schedule[name]
+    follow_length(cfg, lengths, options)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name) or {}
         if loader.get('num_workers') == 0:
             loader.pop('prefetch_factor', None)
             loader.pop('persistent_workers', None)
+
+
+def _expand_home(cfg: Config) -> None:
+    """Write out the ~ of paths, which shells leave as it is behind KEY=, in place."""
+
+    def walk(node: Any) -> None:
+        for key, value in list(node.items() if isinstance(node, dict | Config) else enumerate(node)):
+            if isinstance(value, str) and value.startswith('~/'):
+                node[key] = os.path.expanduser(value)
+            elif isinstance(value, dict | list):
+                walk(value)
+
+    walk(cfg)
 
 
 def _open_sections(node: Any, names: Sequence[str]) -> None:
@@ -124,8 +133,8 @@ def _check_checkpoint(path: str, resume: bool) -> None:
             f'"{path}" is damaged ({reason}): name another one, or give --resume without a path, which takes the '
             'newest that is whole'
         )
+    meta = load_checkpoint(path).get('meta')
     if resume:
-        meta = load_checkpoint(path).get('meta')
         if not isinstance(meta, dict) or not {'epoch', 'iter'} <= set(meta):
             raise ValueError(
                 f'--resume "{path}": it holds weights alone, and no run to go on with; pre-train from them with --from '

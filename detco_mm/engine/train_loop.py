@@ -1,5 +1,6 @@
 """ResumableTrainLoop: epochs that go on where they were stopped, bit for bit."""
 
+import copy
 import signal
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 from detco_mm.datasets.sampler import ResumableSampler
 from detco_mm.engine.checks import check_batches
 from detco_mm.engine.hooks.stop_on_signal import SIGNALS
+from detco_mm.engine.pixels import settle_pixels
 from detco_mm.engine.settings import spelled_out
 from detco_mm.registry import LOOPS
 
@@ -26,7 +28,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     It needs detco_mm.ResumableSampler. A checkpoint says which epoch it is from, at which step that began and how long
     it is; where the length is another now (another batch or number of GPUs), the epoch starts anew. What a step draws
     at random comes from (seed, step, rank). A hook that sets ``stop_training`` ends the epoch after the step. A
-    config's ``data.root`` and ``data.ann_file`` are followed as the tools follow them.
+    config's ``data`` is followed as the tools follow it.
 
     Raises:
         ValueError: if the sampler is another one, or the images make no batch.
@@ -34,9 +36,12 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> None:
         if isinstance(dataloader, dict) and runner.cfg.get('data'):
-            # A Runner that no tool has built trains on the images that the config's data.root names, too.
-            cfg = Config(dict(train_dataloader=dataloader, data=dict(runner.cfg.data)))
+            # A Runner that no tool has built trains on the images that the config's data.root names, too, and reads
+            # them as data says. The model is built already: RunChecks compares its channels.
+            model = copy.deepcopy(runner.cfg.get('model'))
+            cfg = Config(dict(train_dataloader=dataloader, data=dict(runner.cfg.data), model=model))
             cfg.merge_from_dict(spelled_out({}, cfg))
+            settle_pixels(cfg)
             dataloader = cfg.train_dataloader
         super().__init__(runner, dataloader, *args, **kwargs)
         if not isinstance(self.dataloader.sampler, ResumableSampler):

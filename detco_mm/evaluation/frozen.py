@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,8 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from detco_mm.datasets.coco_labels import usable_labels
+from detco_mm.datasets.coco_labels import check_coco, usable_labels
 from detco_mm.transforms.crops import resized_crop
+from detco_mm.transforms.loading import read_image
+from detco_mm.transforms.pixels import Pixels
 from detco_mm.visualization.figures import STAGES
 
 # Wu et al. (arXiv 1805.01978), section 3.4; MMSelfSup's kNN benchmark has the same among its choices.
@@ -22,7 +23,12 @@ NEIGHBOURS, TEMPERATURE = 20, 0.07
 
 
 def object_crops(
-    annotations: str | Path, images: str | Path, size: int, context: float = 1.2, smallest: int = 8
+    annotations: str | Path,
+    images: str | Path,
+    size: int,
+    context: float = 1.2,
+    smallest: int = 8,
+    pixels: Pixels | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Cut every annotated object out of its image.
 
@@ -32,22 +38,21 @@ def object_crops(
         size: side of the crops, in pixels.
         context: side of the square that is cut, relative to the longer side of the object's box.
         smallest: objects whose longer side is shorter are left out, as are crowds, in pixels.
+        pixels: how the files are read; by default 8-bit ones in three channels.
 
     Returns:
-        (N, size, size, 3) RGB and (N,) category ids.
+        (M, size, size, N), RGB for three channels, and (M,) category ids.
 
     Raises:
         FileNotFoundError: if there are no annotations, or no such folder.
-        ValueError: if no object is left; LabelError if the annotations cannot be used.
+        ValueError: if no object is left, or an image cannot be read; LabelError if the annotations cannot be used.
     """
+    pixels = pixels or Pixels()
     content = usable_labels(annotations, images, objects=False, categories=False).content
     names = {image['id']: image['file_name'] for image in content['images']}
     crops, labels = [], []
     for image_id, objects in _by_image(content['annotations']):
-        image = cv2.imread(str(Path(images, names[image_id])), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(f'"{Path(images, names[image_id])}" cannot be read: it is named in {annotations}')
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        image = read_image(Path(images, names[image_id]), pixels)
         height, width = image.shape[:2]
         for found in objects:
             left, top, box_width, box_height = found['bbox']
@@ -64,6 +69,17 @@ def object_crops(
     return np.stack(crops), np.array(labels)
 
 
+def object_images(annotations: str | Path, images: str | Path) -> list[str]:
+    """List the images of a COCO-format set, by the names that they have on the disk.
+
+    Raises:
+        FileNotFoundError: if there are no annotations, or no such folder.
+        ValueError: if the annotations are no COCO-format JSON.
+    """
+    labels = check_coco(annotations, images, objects=False, categories=False)
+    return [str(Path(images, image['file_name'])) for id_, image in labels.images.items() if id_ not in labels.lost]
+
+
 def _by_image(objects: Sequence[dict]) -> Iterator[tuple[int, list[dict]]]:
     grouped: dict[int, list[dict]] = {}
     for found in objects:
@@ -78,22 +94,22 @@ def stage_features(
     """Pool the maps of every stage, with the backbone's running statistics.
 
     Args:
-        backbone: maps (N, 3, H, W) to the maps of res2..res5.
-        images: (N, H, W, 3) uint8 RGB.
+        backbone: maps (M, N, H, W) to the maps of res2..res5.
+        images: (M, H, W, N) uint8, RGB for three channels.
         mean: of the channels, 0 to 255.
         std: of the channels.
         batch: images at a time.
 
     Returns:
-        For each stage (N, C).
+        For each stage (M, C).
     """
     backbone.eval()
     device = next(backbone.parameters()).device
     pooled: list[list[Tensor]] = [[] for _ in STAGES]
     for start in range(0, len(images), batch):
         pixels = torch.from_numpy(images[start : start + batch]).to(device).permute(0, 3, 1, 2).float()
-        pixels = (pixels - torch.tensor(mean, device=device).view(3, 1, 1)) / torch.tensor(std, device=device).view(
-            3, 1, 1
+        pixels = (pixels - torch.tensor(mean, device=device).view(-1, 1, 1)) / torch.tensor(std, device=device).view(
+            -1, 1, 1
         )
         for stage, stage_map in zip(pooled, backbone(pixels), strict=True):
             stage.append(stage_map.mean((2, 3)).cpu())

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from detco_mm.checkpoints.starts import other_kind
 from detco_mm.transforms.tiff import MAGIC, TiffHeader, read_tiff_header
 
 #: OpenCV's flags by the factor that they divide both sides by; a JPEG is then decoded faster, not merely shrunk.
@@ -85,9 +86,9 @@ def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image | Tiff
     except UnidentifiedImageError as error:
         if data.startswith(MAGIC):
             return _tiff_header(data, max_pixels)
-        raise UndecodableImage(
-            'no known image format', f'it is no image in a format read here: {", ".join(_FORMATS)}'
-        ) from error
+        other = other_kind(data[:64])
+        said = f'it {other}' if other else f'it is no image in a format read here: {", ".join(_FORMATS)}'
+        raise UndecodableImage('no known image format', said) from error
     except Exception as error:  # whatever a damaged header makes Pillow's readers run into
         raise damaged(error) from error
     _check_size(header.width, header.height, max_pixels)

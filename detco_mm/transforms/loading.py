@@ -1,5 +1,6 @@
-"""LoadImage: the reader of pre-training as the first step of OpenMMLab's other pipelines."""
+"""The one reader of image files: as a function, and as LoadImage, the first step of OpenMMLab's other pipelines."""
 
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,46 @@ from mmengine import fileio
 from detco_mm.registry import TRANSFORMS
 from detco_mm.transforms.decoding import MAX_PIXELS, UndecodableImage, read_header
 from detco_mm.transforms.pixels import Pixels
+
+
+def read_file(path: str | PathLike, backend_args: dict | None = None) -> bytes:
+    """Read the bytes of an image file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is a folder.
+    """
+    try:
+        return fileio.get(path, backend_args)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'no image at "{path}": check the path') from None
+    except IsADirectoryError:
+        raise ValueError(f'"{path}" is a folder, where an image is expected') from None
+
+
+def read_image(
+    path: str | PathLike, pixels: Pixels, max_pixels: int = MAX_PIXELS, backend_args: dict | None = None
+) -> np.ndarray:
+    """Read an image file as pre-training does.
+
+    Args:
+        path: the file.
+        pixels: which of its bands and values make the image.
+        max_pixels: images with more are refused.
+        backend_args: of MMEngine's file backends.
+
+    Returns:
+        (H, W, N) uint8; RGB if the file is.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: with the file's name, if it cannot be decoded or has other pixels than stated.
+    """
+    data = read_file(path, backend_args)
+    try:
+        return pixels.read(data, read_header(data, max_pixels))
+    except UndecodableImage as error:
+        raise ValueError(f'"{path}" cannot be used: {error}') from error
 
 
 @TRANSFORMS.register_module()
@@ -47,12 +88,7 @@ class LoadImage:
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the image to ``results``."""
-        path = results['img_path']
-        data = fileio.get(path, self.backend_args)
-        try:
-            image = self.pixels.read(data, read_header(data, self.max_pixels))
-        except UndecodableImage as error:
-            raise ValueError(f'"{path}" cannot be used: {error}') from error
+        image = read_image(results['img_path'], self.pixels, self.max_pixels, self.backend_args)
         if self.pixels.channels == 3:
             image = np.ascontiguousarray(image[..., ::-1])
         results['img'] = image.astype(np.float32) if self.to_float32 else image

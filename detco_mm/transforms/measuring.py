@@ -3,14 +3,14 @@
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from mmengine import fileio
 from mmengine.logging import print_log
 
 from detco_mm.transforms.decoding import MAX_PIXELS, UndecodableImage, read_header
-from detco_mm.transforms.pixels import Pixels
+from detco_mm.transforms.pixels import Pixels, is_range, shown
 from detco_mm.transforms.rasters import read_raster
 
 #: Files that are looked at. With 64, a kind of file that is 5 % of a folder is missed in 4 % of folders (binomial).
@@ -34,6 +34,7 @@ class Sample:
         sides: the shorter side of each, in pixels.
         refused: reasons for which files cannot be used, with one path each.
         notes: what else is worth a line.
+        damaged: reasons for which files cannot be decoded, by their paths.
     """
 
     values: dict[str, np.ndarray]
@@ -42,6 +43,7 @@ class Sample:
     sides: list[int]
     refused: dict[str, list[str]]
     notes: list[str]
+    damaged: dict[str, str] = field(default_factory=dict)
 
 
 def look(paths: Sequence[str], pixels: Pixels, every: bool = False, max_pixels: int = MAX_PIXELS) -> Sample:
@@ -58,6 +60,7 @@ def look(paths: Sequence[str], pixels: Pixels, every: bool = False, max_pixels: 
     refused: dict[str, list[str]] = {}
     notes: dict[str, None] = {}
     sides: list[int] = []
+    damaged: dict[str, str] = {}
     plain = looked_at = 0
     for path in [paths[index] for index in sorted(chosen)]:
         if os.path.exists(path) and not os.path.isfile(path):
@@ -75,9 +78,12 @@ def look(paths: Sequence[str], pixels: Pixels, every: bool = False, max_pixels: 
         except UndecodableImage as error:
             if error.reason in ('other pixels than stated', 'a codec is missing'):
                 refused.setdefault(str(error), []).append(path)
+            else:
+                damaged[path] = str(error)  # skipped, named and counted while training
             continue
-        except (OSError, ValueError):
-            continue  # skipped, named and counted while training
+        except (OSError, ValueError) as error:
+            damaged[path] = str(error)
+            continue
         looked_at += 1
         sides.append(min(header.width, header.height))
         if raster.more:
@@ -91,7 +97,7 @@ def look(paths: Sequence[str], pixels: Pixels, every: bool = False, max_pixels: 
         flat = values[usable]
         kept.setdefault(values.dtype.name, []).append(flat[:: max(1, len(flat) // _PIXELS)])
     gathered = {kind: np.concatenate(parts) for kind, parts in kept.items()}
-    return Sample(gathered, looked_at, plain, sides, refused, list(notes))
+    return Sample(gathered, looked_at, plain, sides, refused, list(notes), damaged)
 
 
 def settle(
@@ -117,7 +123,16 @@ def settle(
     Raises:
         ValueError: if the files have other bands than stated, or all the same value.
     """
+    if percentiles is not None and not (is_range(percentiles) and percentiles[0] >= 0 and percentiles[1] <= 100):
+        raise ValueError(f'data.percentiles={percentiles!r}: write (low, high), 0 <= low < high <= 100')
+    low, high = percentiles or PERCENTILES
     sample = look(paths, pixels, percentiles is not None, max_pixels)
+    if sample.damaged and not sample.looked_at and not sample.refused:
+        path, reason = next(iter(sample.damaged.items()))
+        raise ValueError(
+            f'none of the {len(sample.damaged)} images that were looked at, out of {len(paths)}, can be decoded; of '
+            f'"{path}", {reason}'
+        )
     _check_bands(sample, pixels)
     for note in sample.notes:
         print_log(f'pixels: {note}', logger='current', level=logging.WARNING)
@@ -130,9 +145,6 @@ def settle(
             logger='current',
             level=logging.WARNING,
         )
-    low, high = percentiles or PERCENTILES
-    if not 0 <= low < high <= 100:
-        raise ValueError(f'data.percentiles={percentiles}: write (low, high), 0 <= low < high <= 100')
     found = {}
     for kind, values in sample.values.items():
         if (percentiles is None and pixels.ranges(np.dtype(kind)) is not None) or not len(values):
@@ -146,7 +158,7 @@ def settle(
         print_log(
             f'pixels: of {len(paths)} files {sample.looked_at} were looked at; {kind} numbers go from {values.min()} '
             f'to {values.max()}, and what lies between their percentiles {low:g} and {high:g}, '
-            f'{_listed(pairs)}, is stretched to 0 to 255, the same in all files. To keep it, write '
+            f'{shown(found[kind])}, is stretched to 0 to 255, the same in all files. To keep it, write '
             f'data.value_range={pinned} into the config',
             logger='current',
         )
@@ -194,8 +206,3 @@ def _range(values: np.ndarray, low: float, high: float, kind: str) -> tuple[floa
     if np.dtype(kind).kind in 'iu':
         return (int(np.floor(bounds[0])), int(np.ceil(bounds[1])))
     return (float(f'{bounds[0]:.6g}'), float(f'{bounds[1]:.6g}'))
-
-
-def _listed(pairs: Sequence[tuple[float, float]]) -> str:
-    listed = ', '.join(f'{low:g} to {high:g}' for low, high in pairs)
-    return listed if len(pairs) == 1 else f'channel by channel {listed}'

@@ -42,15 +42,19 @@ class Pixels:
         value_range: Sequence | Mapping[str, Sequence] | None = None,
         nodata: float | None = None,
     ) -> None:
-        self.bands = None if bands is None else tuple(int(band) for band in bands)
-        if self.bands is not None and (not self.bands or min(self.bands) < 0):
-            raise ValueError(f'bands={self.bands}: name at least one band of the file, counted from 0')
-        self.channels = int(channels) if channels is not None else len(self.bands or (0, 1, 2))
-        if self.channels < 1:
-            raise ValueError(f'channels={channels}: it is the number of channels of an image, at least 1')
+        if bands is not None and not (
+            isinstance(bands, Sequence) and bands and all(type(band) is int and band >= 0 for band in bands)
+        ):
+            raise ValueError(f'bands={bands!r}: name at least one band of the file, counted from 0, such as (3, 2, 1)')
+        self.bands = None if bands is None else tuple(bands)
+        if channels is not None and (type(channels) is not int or channels < 1):
+            raise ValueError(f'channels={channels!r}: it is the number of channels of an image, at least 1')
+        self.channels = channels if channels is not None else len(self.bands or (0, 1, 2))
         if self.bands is not None and len(self.bands) != self.channels:
             raise ValueError(f'bands={self.bands} are {len(self.bands)}, not channels={channels}: leave channels out')
         self.value_range = _builtin(value_range)
+        if nodata is not None and type(nodata) not in (int, float):
+            raise ValueError(f'nodata={nodata!r}: it is the number that stands for "not measured"')
         self.nodata = None if nodata is None else float(nodata)
         self._ranges: dict[str, Ranges] | Ranges | None
         if isinstance(self.value_range, dict):
@@ -64,6 +68,15 @@ class Pixels:
         channels = None if self.channels == len(self.bands or (0, 1, 2)) else self.channels
         stated = dict(channels=channels, bands=bands, value_range=self.value_range, nodata=self.nodata)
         return {name: value for name, value in stated.items() if value is not None}
+
+    def describe(self) -> str:
+        """Say in a clause what becomes of files."""
+        bands = '' if self.bands is None else f', bands {", ".join(map(str, self.bands))}'
+        stated = self.value_range
+        ranges = stated if isinstance(stated, dict) else {} if stated is None else {'all': stated}
+        said = [f'; {kind} values, {shown(pairs)}, become 0 to 255' for kind, pairs in ranges.items()]
+        nodata = '' if self.nodata is None else f'; {self.nodata:g} is no value, and becomes 0'
+        return f'{self.channels} channel{"s" if self.channels > 1 else ""}{bands}{"".join(said)}{nodata}'
 
     def leaves(self, data: bytes, header: Header) -> bool:
         """Whether a file is 8-bit colour or grey that is taken as it is, for which the fast decoders serve."""
@@ -150,22 +163,46 @@ class Pixels:
         )
 
     def _pairs(self, stated: Sequence) -> Ranges:
-        pairs = [stated] * self.channels if np.ndim(stated) == 1 else list(stated)
-        if len(pairs) != self.channels or any(len(pair) != 2 or not pair[0] < pair[1] for pair in pairs):
+        pairs = [stated] * self.channels if is_range(stated) else stated
+        if not isinstance(pairs, Sequence) or len(pairs) != self.channels or not all(map(is_range, pairs)):
             raise ValueError(
-                f'value_range={stated}: write (low, high) with low < high, or one such pair for each of the '
+                f'value_range={stated!r}: write (low, high) with low < high, or one such pair for each of the '
                 f'{self.channels} channels'
             )
         return [(float(low), float(high)) for low, high in pairs]
 
 
+def is_range(stated: Any) -> bool:
+    """Whether it is (low, high)."""
+    if isinstance(stated, str) or not isinstance(stated, Sequence) or len(stated) != 2:
+        return False
+    low, high = stated
+    return type(low) in (int, float) and type(high) in (int, float) and -np.inf < low < high < np.inf
+
+
+def shown(pairs: Sequence) -> str:
+    """Write (low, high), or one pair a channel."""
+    if np.ndim(pairs) == 1:
+        return f'{pairs[0]:g} to {pairs[1]:g}'
+    return 'channel by channel ' + ', '.join(map(shown, pairs))
+
+
 def _builtin(stated: Any) -> Any:
     """Copy into Python's own types, which a checkpoint may hold."""
     if isinstance(stated, Mapping):
-        return {np.dtype(name).name: _builtin(value) for name, value in stated.items()}
-    if isinstance(stated, Sequence):
+        return {_type_name(name): _builtin(value) for name, value in stated.items()}
+    if isinstance(stated, np.generic):
+        return stated.item()
+    if isinstance(stated, Sequence) and not isinstance(stated, str):
         return [_builtin(value) for value in stated]
     return stated
+
+
+def _type_name(name: str) -> str:
+    try:
+        return np.dtype(name).name
+    except TypeError:
+        raise ValueError(f"value_range={name}=...: it is a type of numbers, such as 'uint16' or 'float32'") from None
 
 
 def _stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -11,7 +11,8 @@ from mmengine.device import get_device
 from detco_mm.version import versions
 from detco_mm.visualization.curves import finetuning_curves, pretraining_curves
 from detco_mm.visualization.detections import detections_picture
-from detco_mm.visualization.inference import annotated_images, detect, read_image
+from detco_mm.visualization.inference import annotated_images, detect
+from detco_mm.visualization.pictures import drawable
 from detco_mm.visualization.progress import clock
 from detco_mm.visualization.report import Section, html_page, results_table, text_table
 from detco_mm.visualization.scalars import read_rows
@@ -80,7 +81,7 @@ def draw(
         ),
         'views': {
             'Four views of each image: two global ones, and two local ones as nine shuffled patches.': views_picture(
-                [read_image(path) for path in paths], [item['inputs'] for item in items]
+                [drawable(path) for path in paths], [item['inputs'] for item in items]
             )
         },
         'detections': {

@@ -5,26 +5,15 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from detco_mm.checkpoints.reading import safe_loading
 from detco_mm.datasets.coco_labels import usable_labels
 from detco_mm.datasets.text import read_json
+from detco_mm.transforms.loading import read_image
+from detco_mm.transforms.pixels import Pixels
 from detco_mm.visualization.detections import Objects
-from detco_mm.visualization.views import Array
-
-
-def read_image(path: str | Path) -> Array:
-    """Read an image as uint8 RGB (H, W, 3).
-
-    Raises:
-        FileNotFoundError: if there is none, or it cannot be decoded.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise FileNotFoundError(f'no image that can be decoded at {path}')
-    return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
+from detco_mm.visualization.pictures import Array
 
 
 def category_names(ann_file: str | Path) -> dict[int, str]:
@@ -55,7 +44,7 @@ def annotated_images(
     outlined = all(one.get('segmentation') for one in coco.dataset['annotations'])
     images, objects = [], []
     for image_id in sorted(coco.getImgIds())[:count]:
-        image = read_image(Path(folder) / coco.loadImgs([image_id])[0]['file_name'])
+        image = read_image(Path(folder) / coco.loadImgs([image_id])[0]['file_name'], Pixels())
         found = coco.loadAnns(coco.getAnnIds(imgIds=[image_id], iscrowd=False))
         corners = [(x, y, x + w, y + h) for x, y, w, h in (one['bbox'] for one in found)]
         masks = [coco.annToMask(one).astype(bool) for one in found] if outlined else []

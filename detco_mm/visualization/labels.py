@@ -9,7 +9,7 @@ import numpy as np
 from detco_mm.datasets.coco_labels import Labels
 from detco_mm.visualization.detections import Objects, draw_objects
 from detco_mm.visualization.figures import MUTED, STYLE, bare, png
-from detco_mm.visualization.inference import read_image
+from detco_mm.visualization.pictures import drawable
 
 _COLUMNS = 4
 
@@ -46,7 +46,7 @@ def labels_picture(labels: Labels, folder: str | Path, count: int = 12) -> bytes
             bare(axes)
         for axes, id_ in zip(grid.flat, chosen, strict=False):
             name = labels.images[id_]['file_name']
-            image = read_image(Path(folder, name))
+            image = drawable(Path(folder, name))
             drawn = _objects(objects[id_], order, image.shape[:2])
             axes.imshow(draw_objects(image, drawn, list(names.values())))
             axes.set_title(name if len(name) <= 40 else f'...{name[-37:]}', loc='center', color=MUTED, fontsize=7)

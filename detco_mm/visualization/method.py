@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from detco_mm.visualization.figures import FAINT, INK, MUTED, PAIR_COLOURS, STAGE_COLOURS, png
-from detco_mm.visualization.views import Array, patch_grid, to_picture
+from detco_mm.visualization.pictures import Array
+from detco_mm.visualization.views import patch_grid, to_picture
 
 WEIGHTS = {'res2': 0.1, 'res3': 0.4, 'res4': 0.7, 'res5': 1.0}  # the reference implementation's
 QUERY, KEY = '#fdf3e3', '#e9f1fa'

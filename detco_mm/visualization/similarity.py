@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from detco_mm.visualization.figures import INK, MUTED, STAGES, STYLE, bare, png
-from detco_mm.visualization.views import Array
+from detco_mm.visualization.pictures import Array, visible
 
 Floats = NDArray[np.float32]
 
@@ -21,7 +21,7 @@ class StageMaps:
     """What a backbone makes of an image.
 
     Args:
-        image: uint8 RGB (H, W, 3), as the backbone saw it.
+        image: uint8 RGB (H, W, 3), of the size that the backbone saw.
         maps: by stage, unit vectors (h, w, C).
     """
 
@@ -36,19 +36,20 @@ def stage_maps(
     """Run a backbone over an image.
 
     Args:
-        backbone: in evaluation mode; maps (1, 3, H, W) to the maps of res2..res5.
-        image: uint8 RGB (H, W, 3).
+        backbone: in evaluation mode; maps (1, N, H, W) to the maps of res2..res5.
+        image: (H, W, N) uint8, RGB for three channels.
         mean: of the channels, 0 to 255.
         std: of the channels.
         side: longer side of what the backbone sees, in pixels; both are rounded to multiples of 32, its stride.
     """
     scale = side / max(image.shape[:2])
     height, width = (max(32, round(length * scale / 32) * 32) for length in image.shape[:2])
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    bands = [cv2.resize(band, (width, height), interpolation=cv2.INTER_AREA) for band in cv2.split(image)]
+    resized = np.asarray(np.stack(bands, axis=2), np.uint8)
     pixels = (resized.astype(np.float32) - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     maps = backbone(torch.from_numpy(pixels.transpose(2, 0, 1))[None])
     units = [torch.nn.functional.normalize(stage_map[0], dim=0).permute(1, 2, 0).numpy() for stage_map in maps]
-    return StageMaps(np.asarray(resized, np.uint8), dict(zip(STAGES, units, strict=True)))
+    return StageMaps(visible(resized), dict(zip(STAGES, units, strict=True)))
 
 
 def similarity(maps: Floats, other: Floats, point: tuple[float, float]) -> Floats:

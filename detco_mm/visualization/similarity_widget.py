@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from detco_mm.visualization.figures import STAGES, data_uri
+from detco_mm.visualization.pictures import Array
 from detco_mm.visualization.similarity import Floats, StageMaps
-from detco_mm.visualization.views import Array
 
 DIMENSIONS = 64  # of the vectors that the page carries
 

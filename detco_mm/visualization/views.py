@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from detco_mm.visualization.figures import INK, MUTED, PAIR_COLOURS, STYLE, bare, png
+from detco_mm.visualization.pictures import Array
 
-Array = npt.NDArray[np.uint8]
 TITLES = ('global, query', 'global, key', 'local, query', 'local, key')
 
 

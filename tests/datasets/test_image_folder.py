@@ -104,7 +104,10 @@ def test_another_image_stands_in_for_one_that_cannot_be_decoded(folder):
 def test_one_clear_error_stops_where_nothing_can_be_decoded(tmp_path):
     for index in range(3):
         (tmp_path / f'{index}.jpg').write_bytes(b'')
-    dataset = ImageFolder(str(tmp_path), pipeline=VIEWS, max_refetch=5)
+    with pytest.raises(ValueError, match=rf'none of the 3 images .* can be decoded; of "{tmp_path}/0.jpg", .* empty'):
+        ImageFolder(str(tmp_path), pipeline=VIEWS)
+    dataset = ImageFolder(str(tmp_path), pipeline=VIEWS, max_refetch=5, lazy_init=True)
+    dataset.pipeline.transforms[0].settle = lambda paths: None  # the files were whole when the run began
     with pytest.raises(RuntimeError, match=rf'none of 6 images in a row, out of 3, .*{tmp_path}/\d.jpg.*data\.root'):
         dataset[0]
     assert skipped(dataset) == 6

@@ -10,9 +10,10 @@ from mmengine.runner import Runner
 
 import detco_mm  # noqa: F401
 from detco_mm.engine.exported_bn import reestimated
-from detco_mm.engine.pixels import recorded, settle_pixels
+from detco_mm.engine.pixels import frozen_inputs, recorded, settle_pixels
 from detco_mm.engine.settings import apply_command_line
-from detco_mm.weights import export_backbone, use_backbone
+from detco_mm.evaluation.frozen import object_crops, stage_features
+from detco_mm.weights import export_backbone, load_backbone, use_backbone
 from tests.datasets.satellite import four_bands
 from tests.integration.small_run import CONFIG, NARROW, ROOT
 
@@ -71,6 +72,18 @@ def test_bn_statistics_of_an_export_are_of_the_same_bands_and_range(labels, pret
     statistics = partial(reestimated, images=labels.parent / 'images')
     found = export_backbone(pretrained[1], tmp_path / 'backbone.pth', statistics=statistics)['state_dict']
     torch.testing.assert_close(found, {name: known[f'backbone.{name}'] for name in found})
+
+
+def test_frozen_features_are_of_the_same_four_bands(labels, pretrained):
+    _, checkpoint = pretrained
+    cfg = Config.fromfile(ROOT / CONFIG)  # which says nothing of bands
+    cfg.merge_from_dict(options(NARROW[:2]))
+    with DefaultScope.overwrite_default_scope('mmselfsup'):
+        inputs = frozen_inputs(cfg, checkpoint, [])
+    crops, _ = object_crops(labels, labels.parent / 'images', 32, pixels=inputs.pixels)
+    assert crops.shape[3] == len(inputs.mean) == 4
+    features = stage_features(load_backbone(inputs.backbone, checkpoint), crops, inputs.mean, inputs.std)
+    assert features['res5'].shape == (len(crops), 64)
 
 
 def detector(labels, work):

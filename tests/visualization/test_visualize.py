@@ -158,7 +158,7 @@ def test_the_command_writes_all_parts_and_the_browser_shows_every_picture(tmp_pa
     ('arguments', 'words'),
     [
         ([], 'nothing to draw'),
-        (['--images', 'missing.jpg'], 'no image that can be decoded at missing.jpg'),
+        (['--images', 'missing.jpg'], 'no image at "missing.jpg"'),
         (['--images', 'README.md', '--checkpoints', 'missing.pth'], 'no checkpoint at "missing.pth"'),
     ],
 )

@@ -1,5 +1,6 @@
 """Hooks of pre-training and fine-tuning runs."""
 
+from .check_images import CheckImages
 from .check_weights import CheckWeights
 from .count_skipped import CountSkipped
 from .match_layout import MatchLayout
@@ -15,6 +16,7 @@ from .watch_contrast import WatchContrast
 from .watchdog import Watchdog
 
 __all__ = [
+    'CheckImages',
     'CheckWeights',
     'CountSkipped',
     'MatchLayout',

@@ -7,6 +7,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from detco_mm.registry import HOOKS
+from detco_mm.transforms.pixels import Pixels
 
 
 @HOOKS.register_module()
@@ -18,9 +19,12 @@ class RecordPixels(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Complete the config by what was measured."""
-        settings = _settings(runner)
-        steps = runner.cfg.get('train_dataloader', {}).get('dataset', {}).get('pipeline', [])
+        """Name in the log what is made of the files, and complete the config by what was measured."""
+        pixels = _pixels(runner)
+        settings = None if pixels is None else pixels.settings()
+        if pixels is not None and settings:
+            runner.logger.info(f'pixels: {pixels.describe()}')
+        steps = runner.cfg.get('train_dataloader', {}).get('dataset', {}).get('pipeline') or []
         views = [step for step in steps if step.get('type') in ('detco_mm.DetCoViews', 'DetCoViews')]
         if settings and any(step.get('pixels') != settings for step in views):
             for step in views:
@@ -31,12 +35,13 @@ class RecordPixels(Hook):
         """Add what is known of the pixels to a checkpoint."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         preprocessor = model.data_preprocessor
-        if (settings := _settings(runner)) is not None and hasattr(preprocessor, 'mean'):
+        pixels = _pixels(runner)
+        if pixels is not None and hasattr(preprocessor, 'mean'):
             moments = {name: getattr(preprocessor, name).flatten().tolist() for name in ('mean', 'std')}
-            checkpoint['meta']['pixels'] = {**settings, **moments}
+            checkpoint['meta']['pixels'] = {**pixels.settings(), **moments}
 
 
-def _settings(runner: Runner) -> dict[str, Any] | None:
+def _pixels(runner: Runner) -> Pixels | None:
     pipeline = getattr(getattr(runner.train_dataloader, 'dataset', None), 'pipeline', None)
     steps = [step for step in getattr(pipeline, 'transforms', ()) if hasattr(step, 'pixels')]
-    return steps[0].pixels.settings() if steps else None
+    return steps[0].pixels if steps else None
