@@ -11,8 +11,13 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from detco_mm.checkpoints.config_text import read_config_text
+from detco_mm.checkpoints.registered import check_types
 from detco_mm.engine.bn_statistics import NUM_BATCHES, reestimate
 from detco_mm.registry import with_four_maps
+from detco_mm.weights.stored_config import stored_backbone
+
+#: What is taken of the run's loader: what batches look like, and not who starts its workers.
+LOADER = ('batch_size', 'num_workers', 'drop_last', 'collate_fn', 'sampler', 'dataset')
 
 
 def reestimated(
@@ -53,13 +58,17 @@ def reestimated(
         )
     else:
         loader.dataset = {key: loader.dataset[key] for key in ('type', 'pipeline')} | dict(data_root=str(images))
+    loader = ConfigDict({key: loader[key] for key in LOADER if key in loader})
+    check_types(dict(train_dataloader=loader, model=dict(data_preprocessor=cfg.model.data_preprocessor)))
+    stored = stored_backbone(checkpoint)
+    assert stored is not None  # a pre-training has one
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmselfsup')):
         dataset = DATASETS.build(dict(loader.dataset, lazy_init=False))
         if len(dataset) < 2:
             raise ValueError(
                 'BN statistics of 1 image: --images needs two at least, and some hundreds for a good estimate'
             )
-        backbone = MODELS.build(with_four_maps(cfg.model.backbone))
+        backbone = MODELS.build(with_four_maps(stored))
         backbone.load_state_dict(dict(weights))
         backbone.to(get_device()).train()
         preprocessor = MODELS.build(cfg.model.data_preprocessor).to(get_device())

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from detco_mm.checkpoints.config_text import read_config_text
+from detco_mm.checkpoints.registered import is_registered
 
-#: Where classes may come from: a name with any other package before it would have MMEngine import that.
-_TYPE = re.compile(r'((mmengine|mmselfsup|mmcls|mmdet|mmseg|detco_mm)\.)?[A-Za-z_]\w*')
 #: Names of networks, styles and the like, as opposed to paths and addresses (timm's ``hf-hub:...``).
 _WORD = re.compile(r'[\w.+-]*')
 #: Settings that say where the first weights come from.
@@ -57,7 +56,8 @@ def _plain(value: Any, name: str, trusted: bool) -> Any:
         return {key: _plain(entry, f'{name}.{key}', trusted) for key, entry in value.items() if key not in _FILES}
     if isinstance(value, list | tuple):
         return [_plain(entry, name, trusted) for entry in value]
-    if isinstance(value, str) and not trusted and not (_TYPE if name.endswith('.type') else _WORD).fullmatch(value):
+    allowed = is_registered if name.endswith('.type') else _WORD.fullmatch
+    if isinstance(value, str) and not trusted and not allowed(value):
         raise ValueError(
             f'its config has {name}={value!r}, and of what a file asks for only classes of OpenMMLab are built, and no '
             'place is read: give a config that you trust, --config CONFIG'

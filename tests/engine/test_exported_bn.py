@@ -71,6 +71,19 @@ def test_where_the_images_are_gone_the_statistics_stay_and_that_is_said(run, ima
         reestimated(dict(state_dict=weights), weights, images)
 
 
+@pytest.mark.parametrize(
+    'part', ['type="ResNet"', 'type="detco_mm.DetCoViews"', 'type="default_collate"', 'type="detco_mm.ImageFolder"']
+)
+def test_a_checkpoint_of_somebody_else_has_nothing_called(part, run, images, tmp_path):
+    checkpoint = load_checkpoint(run / 'iter_3.pth')
+    text, part = checkpoint['meta']['cfg'], part.replace('"', "'")
+    assert part in text
+    checkpoint['meta']['cfg'] = text.replace(part, f"type='mmengine.mkdir_or_exist', dir_name='{tmp_path}/called'")
+    with pytest.raises(ValueError, match='only classes of OpenMMLab are built'):
+        reestimated(checkpoint, {}, images)
+    assert not (tmp_path / 'called').exists()
+
+
 def test_the_tool_says_what_was_done(run, images, tmp_path):
     out = tmp_path / 'backbone.pth'
     said = ran('export_backbone.py', str(run / 'iter_3.pth'), str(out), '--images', str(images))
