@@ -16,6 +16,9 @@ python=${PYTHON:-$([ -x "$here/../.venv/bin/python" ] && echo "$here/../.venv/bi
 cores=$("$python" -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores / processes > 0 ? cores / processes : 1))}
 
+# NCCL's monitor ends a rank whose CUDA calls hang, and names nobody: after detco_mm.Watchdog, and not after its 480 s.
+export TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC=${TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC:-2400}
+
 nodes=${NNODES:-1} port=${PORT:-}
 if [ "$nodes" = 1 ] && [ -z "$port" ]; then
     meeting=(--standalone --local_addr=127.0.0.1)

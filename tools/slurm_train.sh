@@ -21,6 +21,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-$([ -x "$here/../.venv/bin/python" ] && echo "$here/../.venv/bin/python" || echo python)}
 # Two jobs that share a node do not meet at one port; all ranks of a job are told the same.
 export MASTER_PORT=${MASTER_PORT:-${PORT:-$((20000 + RANDOM % 12768))}} # below the ports that Linux gives away, 32768
+# NCCL's monitor ends a rank whose CUDA calls hang, and names nobody: after detco_mm.Watchdog, and not after its 480 s.
+export TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC=${TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC:-2400}
 read -r -a srun_args <<<"${SRUN_ARGS:-}"
 
 resume=()

@@ -26,7 +26,8 @@ env_cfg = dict(
     cudnn_benchmark=True,
     # None: as the system starts processes, by fork on Linux and by spawn on macOS and Windows
     mp_cfg=dict(mp_start_method=None, opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
+    # seconds, in place of NCCL's 600: more than the watchdog's first_step, 1800, and it is the watchdog that names a rank
+    dist_cfg=dict(backend='nccl', timeout=2400),
 )
 randomness = dict(seed=0)
 

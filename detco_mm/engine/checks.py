@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.logging import print_log
 from mmengine.registry import OPTIMIZERS
 from torch.utils.data import DataLoader
@@ -127,6 +128,39 @@ def check_batches(loader: DataLoader) -> None:
         f'{images} images make no batch of {batch}{over}: lower train_dataloader.batch_size, add images, or set '
         'train_dataloader.drop_last=False'
     )
+
+
+def check_contrast_batches(loader: DataLoader) -> int:
+    """Look at whether all ranks have equal batches throughout an epoch, for DetCo's ranks exchange images and keys.
+
+    Where one has a batch less, or its last one is smaller, gloo ends with SIGABRT and NCCL waits for ever.
+
+    Returns:
+        How many images the last batch of an epoch has on each rank.
+
+    Raises:
+        ValueError: on every rank, with what two of them have, or with a batch sampler, whose batches nobody can know.
+    """
+    size = loader.batch_size
+    if size is None:
+        raise ValueError(
+            f'train_dataloader.batch_sampler={type(loader.batch_sampler).__name__}: whether its batches are equal on '
+            'all ranks cannot be told; leave it out and set train_dataloader.batch_size and drop_last'
+        )
+    sampler: Any = loader.sampler
+    steps, last = len(loader), size
+    if not loader.drop_last and not isinstance(sampler, InfiniteSampler):
+        last = len(sampler) - (steps - 1) * size
+    first, *others = all_gather_object((len(loader.dataset), steps, size, last))  # type: ignore[arg-type]
+    for rank, other in enumerate(others, start=1):
+        if other != first:
+            said = '{} images and {} batches of {}, the last one of {}'
+            raise ValueError(
+                f'the first rank has {said.format(*first)}; rank {rank} has {said.format(*other)}: set '
+                'train_dataloader.drop_last=True or train_dataloader.sampler.round_up=True, and give every machine '
+                'the same images'
+            )
+    return last
 
 
 def _at(cfg: Config, name: str) -> Any:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import barrier, broadcast_object_list, init_dist, is_distributed, is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.registry import init_default_scope
 
 from detco_mm.datasets.coco_labels import LabelError, Labels, check_coco, usable_labels, write_fixed
 from detco_mm.engine.labelled_sets import LabelledSet, class_counts, evaluators, labelled_sets
+from detco_mm.engine.ranks import heed_first_rank, join_ranks
 
 _SPLITS = ('train', 'val', 'test')
 
@@ -34,20 +35,10 @@ def check_config_labels(cfg: Config, splits: Sequence[str] = _SPLITS) -> None:
     sets = list(labelled_sets(cfg, splits))
     if not sets:
         return
-    if cfg.get('launcher', 'none') != 'none' and not is_distributed():
-        init_dist(cfg.launcher, **(cfg.get('env_cfg') or {}).get('dist_cfg', {}))  # as the Runner will
-    outcome: list[Any] = [None]
-    if is_main_process():
-        try:
-            outcome = [_check_files(cfg, sets)]
-        except (FileNotFoundError, ValueError) as error:
-            outcome = [error]
-    broadcast_object_list(outcome)
-    if isinstance(outcome[0], Exception):
-        raise outcome[0]
+    join_ranks(cfg)
+    copies: dict[str, str] = heed_first_rank(lambda: _check_files(cfg, sets) if is_main_process() else {})
     _check_heads(cfg, sets)
     barrier()
-    copies: dict[str, str] = outcome[0]
     if absent := [copy for copy in copies.values() if not Path(copy).is_file()]:
         raise FileNotFoundError(
             f'no "{absent[0]}" on this machine: fixed labels are written to the work dir, which all machines have to '

@@ -9,12 +9,11 @@ from typing import Any
 
 import torch.distributed as torch_dist
 from mmengine.config import Config
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
 from detco_mm.checkpoints.files import write_atomically
-from detco_mm.checkpoints.finding import newest_intact_checkpoint
 from detco_mm.checkpoints.reading import load_checkpoint, safe_loading
 from detco_mm.engine import mistakes
 from detco_mm.engine.checks import check_batches, check_images, check_sections
@@ -23,6 +22,7 @@ from detco_mm.engine.labels import check_config_labels
 from detco_mm.engine.lengths import check_lengths, check_metrics
 from detco_mm.engine.pixels import settle_pixels
 from detco_mm.engine.quiet_runner import QuietRunner
+from detco_mm.engine.ranks import heed_first_rank
 from detco_mm.engine.settings import apply_command_line
 from detco_mm.visualization.report import evaluation_table, text_table
 from detco_mm.weights import start_pretraining, use_backbone
@@ -78,10 +78,15 @@ def train(
         FileNotFoundError, ValueError: for what a user can fix, before the first step.
         RunStopped: from a run that must not go on.
     """
-    if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) and newest_intact_checkpoint(cfg.work_dir):
-        # torchrun starts all ranks again after one has failed: from where they were, not from where they began
-        resume = 'auto'
-    apply_command_line(cfg, options, resume=resume, amp=amp, auto_scale_lr=auto_scale_lr, trackers=trackers)
+    apply_command_line(
+        cfg,
+        options,
+        resume=resume,
+        amp=amp,
+        auto_scale_lr=auto_scale_lr,
+        trackers=trackers,
+        restarted=int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0,
+    )
     check_sections(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'))
     init_default_scope(cfg.get('default_scope', scope))
     check_config_labels(cfg, ('train', 'val'))  # the test data are looked at when they are used
@@ -166,12 +171,13 @@ def evaluate(runner: Runner, checkpoints: Sequence[str], out: str | None = None)
     files = {path: Path(out or folder / f'{Path(path).stem}.json') for path in checkpoints}
     if len(set(files.values())) < len(files):
         raise ValueError('two checkpoints have the same name: evaluate them with a --work-dir each')
-    done = {
-        path
-        for path, file in files.items()
-        if len(files) > 1 and file.is_file() and file.stat().st_mtime > Path(path).stat().st_mtime
-    }
-    barrier()  # every process has looked before the first one writes
+    done = heed_first_rank(
+        lambda: {
+            path
+            for path, file in files.items()
+            if len(files) > 1 and file.is_file() and file.stat().st_mtime > Path(path).stat().st_mtime
+        }
+    )
     found = {}
     for path, file in files.items():
         if path not in done:

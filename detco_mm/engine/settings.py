@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.logging import print_log
 
 from detco_mm.checkpoints.finding import newest_intact_checkpoint
@@ -17,6 +18,7 @@ from detco_mm.checkpoints.reading import load_checkpoint
 from detco_mm.checkpoints.sealing import find_corruption
 from detco_mm.engine.checks import check_settings
 from detco_mm.engine.lengths import LENGTHS, follow_length
+from detco_mm.engine.ranks import heed_first_rank, join_ranks
 
 #: Package and MMEngine's backend by the name that ``--tracker`` takes.
 TRACKERS = {
@@ -33,6 +35,7 @@ def apply_command_line(
     amp: bool = False,
     auto_scale_lr: bool = False,
     trackers: Sequence[str] = (),
+    restarted: bool = False,
 ) -> None:
     """Turn the command line into settings, in place.
 
@@ -45,6 +48,8 @@ def apply_command_line(
         amp: train in mixed precision; a config that does so already keeps its own.
         auto_scale_lr: scale the learning rate with the batch.
         trackers: of TRACKERS, to which scalars are written beside what the config says.
+        restarted: whether torchrun starts all ranks again after one has failed: they go on from where they were, as
+            with 'auto', and not from where they began.
 
     Raises:
         FileNotFoundError: if the checkpoint to resume, or to load from, is not there.
@@ -72,7 +77,7 @@ def apply_command_line(
             )
         cfg.auto_scale_lr.enable = True
     check_settings(cfg)
-    newest = newest_intact_checkpoint(cfg.work_dir) if resume == 'auto' else None
+    newest = _newest_checkpoint(cfg) if restarted or resume == 'auto' else None
     if newest is not None:
         cfg.update(resume=True, load_from=str(newest))
         return
@@ -110,6 +115,35 @@ def _expand_home(cfg: Config) -> None:
                 walk(value)
 
     walk(cfg)
+
+
+def _newest_checkpoint(cfg: Config) -> Path | None:
+    """Find the checkpoint to go on from: on a shared file system ranks may see different ones, so the first one says.
+
+    Raises:
+        ValueError: if there are checkpoints but none is intact, or if a rank does not see the one that was chosen.
+    """
+    join_ranks(cfg)
+
+    def choose() -> tuple[Path, int] | None:
+        newest = newest_intact_checkpoint(cfg.work_dir) if is_main_process() else None
+        return (newest, _size(newest)) if newest else None
+
+    chosen = heed_first_rank(choose)
+    if chosen is None:
+        return None
+    newest, size = chosen
+    if blind := [rank for rank, seen in enumerate(all_gather_object(_size(newest))) if seen != size]:
+        raise ValueError(
+            f'--resume: the first rank goes on from "{newest}", of {size} bytes, and rank {", ".join(map(str, blind))} '
+            'sees no such file there: give a --work-dir on a file system that all machines share'
+        )
+    return newest
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; -1 where it does not exist."""
+    return path.stat().st_size if path.is_file() else -1
 
 
 def _open_sections(node: Any, names: Sequence[str]) -> None:
@@ -201,5 +235,5 @@ def _replace_sync_bn(cfg: Config) -> None:
             return sum(walk(value) for value in node.values())
         return sum(walk(value) for value in node) if isinstance(node, list | tuple) else 0
 
-    if walk(cfg.model):
+    if walk(cfg.model) + bool(cfg.pop('sync_bn', None)):
         print_log('no GPU: BN takes the place of SyncBN', logger='current')

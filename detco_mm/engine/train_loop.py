@@ -3,12 +3,14 @@
 import copy
 import signal
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank
+from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
@@ -28,11 +30,14 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     It needs detco_mm.ResumableSampler. A checkpoint says which epoch it is from, at which step that began and how long
     it is; where the length is another now (another batch or number of GPUs), the epoch starts anew. What a step draws
     at random comes from (seed, step, rank). A hook that sets ``stop_training`` ends the epoch after the step. A
-    config's ``data`` is followed as the tools follow it.
+    config's ``data`` is followed as the tools follow it. Under gradient accumulation the model's own ``no_sync`` is
+    entered, whatever wraps it, for each micro-batch after which the optimizer does not step.
 
     Raises:
         ValueError: if the sampler is another one, or the images make no batch.
     """
+
+    marks_micro_batches = True
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> None:
         if isinstance(dataloader, dict) and runner.cfg.get('data'):
@@ -78,7 +83,16 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         """Take one step."""
         seed = np.random.SeedSequence((self.runner.seed, self._iter, get_rank())).generate_state(1)[0]
         torch.manual_seed(int(seed))
-        super().run_iter(idx, data_batch)
+        with self._within_optimizer_step():
+            super().run_iter(idx, data_batch)
+
+    def _within_optimizer_step(self) -> AbstractContextManager:
+        """Tell a model inside a wrapper that its optimizer does not step yet; no wrapper passes that on."""
+        model = self.runner.model
+        told = is_model_wrapper(model) and hasattr(model.module, 'no_sync')
+        if told and not self.runner.optim_wrapper.should_sync():
+            return model.module.no_sync()
+        return nullcontext()
 
     def _batches_done(self) -> int:
         """How many batches of this epoch a resumed run has behind it; notes for checkpoints where the epoch began."""

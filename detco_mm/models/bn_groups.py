@@ -34,7 +34,8 @@ def warn_of_norms(backbone: nn.Module) -> None:
     Args:
         backbone: of the query encoder.
     """
-    if any(isinstance(module, nn.SyncBatchNorm) for module in backbone.modules()):
+    # by name: mmcv has one of its own
+    if any(type(module).__name__ == 'SyncBatchNorm' for module in backbone.modules()):
         print_log(
             'SyncBN in the pre-training backbone: its statistics over all GPUs undo shuffling BN, and query and '
             "key recognise each other by them (MoCo, section 3.3); use norm_cfg=dict(type='BN')",

@@ -12,7 +12,6 @@ from mmengine.model import initialize
 from mmselfsup.models.algorithms import BaseModel
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parallel import DistributedDataParallel
 
 from detco_mm.registry import MODELS, STAGES, with_four_maps
 
@@ -112,6 +111,10 @@ class DetCo(BaseModel):
         self._sides_known: set[int] = set()  # of views that the backbone is known to take
         has_bn = any(isinstance(module, _BatchNorm) for module in self.key_encoder.modules())
         self.bn_groups = BNGroups(bn_splits, shuffle_bn, has_bn)
+        self.check_norms()
+
+    def check_norms(self) -> None:
+        """Warn of BN that would corrupt a pre-training; to be called again where somebody has replaced it since."""
         warn_of_norms(self.backbone)
 
     def _build_neck(self, neck: dict, scopes: list[str]) -> None:
@@ -167,21 +170,20 @@ class DetCo(BaseModel):
     def no_sync(self) -> Iterator[None]:
         """Mark a micro-batch that is not the last of its optimizer step.
 
-        MMEngine's OptimWrapper enters this, as it enters DDP's method of the same name, under gradient accumulation.
+        MMEngine's OptimWrapper enters this under gradient accumulation, but where DDP wraps the model it enters DDP's
+        method of the same name instead, of which the model does not hear. detco_mm.ResumableTrainLoop enters both; a
+        loop of your own around DDP does so by ``with wrapper.no_sync(), wrapper.module.no_sync():``.
         """
-        self._accumulating = True
+        before, self._accumulating = self._accumulating, True
         try:
             yield
         finally:
-            self._accumulating = False
-
-    def _ends_step(self) -> bool:
-        """Whether the optimizer steps after this micro-batch; under DDP the wrapper knows."""
-        wrapper = DistributedDataParallel._get_active_ddp_module()
-        return not self._accumulating if wrapper is None else wrapper.require_backward_grad_sync
+            self._accumulating = before
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
         """One step of DetCo.
+
+        In evaluation mode or without gradients, nobody is going to take a step: key encoder and queue stay as they are.
 
         Args:
             inputs: normalised floats: global query (N, 3, H, W), global key (N, 3, H, W), local query (N, P, 3, h, w),
@@ -192,7 +194,8 @@ class DetCo(BaseModel):
             ``loss_{pair}_{stage}``, weighted, whose sum is the objective, and ``acc_{pair}_{stage}``.
         """
         global_query, global_key, local_query, local_key = inputs
-        starts_step = not self._pending_keys
+        trains = self.training and torch.is_grad_enabled()
+        starts_step = trains and not self._pending_keys
         self.queue.check_batch((len(self._pending_keys) + 1) * len(global_key) * get_world_size())
 
         # queries: each scope that a pair uses
@@ -211,8 +214,10 @@ class DetCo(BaseModel):
         losses = self.head(queries, keys, dict(zip(self.head.key_scopes, rows, strict=True)))
 
         # dequeue and enqueue, once an optimizer step
+        if not trains:
+            return losses
         self._pending_keys.append(torch.cat([keys[scope] for scope in self.head.key_scopes]))
-        if self._ends_step():
+        if not self._accumulating:
             self.queue.enqueue(torch.cat(self._pending_keys, dim=1))
             self._pending_keys.clear()
         return losses

@@ -1,14 +1,24 @@
 """Several gloo ranks against one process."""
 
+import copy
+import itertools
+from types import SimpleNamespace
+
 import pytest
 import torch
-import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset, DefaultSampler, InfiniteSampler, RepeatDataset
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
+from torch.utils.data import DataLoader
 
+from detco_mm.datasets.sampler import ResumableSampler
+from detco_mm.engine import settings
+from detco_mm.engine.checks import check_contrast_batches
+from detco_mm.engine.train_loop import ResumableTrainLoop
 from detco_mm.models.shuffle_bn import draw_permutation, shuffle, unshuffle
 from tests.integration.ranks import on_ranks
-from tests.models.test_detco import build, total, views
+from tests.models.test_detco import build, freeze_bn, total, views
 
 
 def shuffle_there_and_back(rank):
@@ -36,37 +46,138 @@ def train_three_steps(rank, counts, dtype='float32'):
     model = MMDistributedDataParallel(model, broadcast_buffers=False)
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=counts)
     wrapper.initialize_count_status(model, 0, 4)
+    loop, pointers = SimpleNamespace(runner=SimpleNamespace(model=model, optim_wrapper=wrapper)), []
     for step in range(4):
-        model.train_step(dict(inputs=views(seed=10 * step + rank)), wrapper)
+        with ResumableTrainLoop._within_optimizer_step(loop):
+            model.train_step(dict(inputs=views(seed=10 * step + rank)), wrapper)
+        pointers.append(int(model.module.queue.pointer))
     state = {k: v for k, v in model.module.state_dict().items() if 'running_' not in k and 'num_batches' not in k}
-    return state
+    return state, pointers
 
 
 @pytest.mark.parametrize(('counts', 'dtype'), [(1, 'float32'), (2, 'float32'), (1, 'float16'), (2, 'bfloat16')])
 def test_ranks_agree_on_queues_pointers_and_weights_after_steps(counts, dtype):
-    first, second = on_ranks(train_three_steps, 2, counts, dtype)
-    assert int(first['queue.pointer']) == 32 and first['queue.keys'].dtype == getattr(torch, dtype)
+    (first, pointers), (second, _) = on_ranks(train_three_steps, 2, counts, dtype)
+    assert pointers == ([8, 16, 24, 32] if counts == 1 else [0, 16, 16, 32])  # once an optimizer step, DDP or not
+    assert first['queue.keys'].dtype == getattr(torch, dtype)
     for name in first:
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0, msg=name)
 
 
-def loss_of_a_part(rank, state, batch):
-    model = build().eval()
+def two_steps(model, batches):
+    """Train; return the losses of each step, and all weights and the queue after them."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    losses = []
+    for batch in batches:
+        losses.append(model(batch, mode='loss'))
+        optimizer.zero_grad()
+        total(losses[-1]).backward()
+        optimizer.step()
+    state = getattr(model, 'module', model).state_dict()
+    return [{name: loss.detach() for name, loss in step.items()} for step in losses], state
+
+
+def two_steps_of_a_part(rank, state, batches):
+    model = freeze_bn(build(momentum=0.9))
     model.load_state_dict(state)
-    wrapped = MMDistributedDataParallel(model, broadcast_buffers=False)
-    losses = wrapped([view.chunk(2)[rank] for view in batch], mode='loss')
-    total(losses).backward()
-    return {k: v.detach() for k, v in losses.items()}, model.backbone.conv1.weight.grad, model.queue.keys
+    world = torch.distributed.get_world_size()
+    parts = [[view.chunk(world)[rank] for view in batch] for batch in batches]
+    return two_steps(MMDistributedDataParallel(model, broadcast_buffers=False), parts)
 
 
-def test_two_ranks_lose_what_one_process_loses_on_the_joined_batch_with_bn_frozen():
-    model = build().eval()
-    state, batch = {k: v.clone() for k, v in model.state_dict().items()}, views(8)
-    first, second = on_ranks(loss_of_a_part, 2, state, batch)
-    losses = model.loss(batch)
-    total(losses).backward()
-    for name, value in losses.items():
-        torch.testing.assert_close((first[0][name] + second[0][name]) / 2, value.detach(), msg=name)
-    torch.testing.assert_close(first[1], model.backbone.conv1.weight.grad, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(first[2], model.queue.keys, rtol=1e-5, atol=1e-6)
-    assert torch.allclose(F.normalize(first[2], dim=2), first[2], atol=1e-5)
+@pytest.mark.parametrize('world', [2, 8])
+def test_ranks_learn_what_one_process_learns_on_the_joined_batch_with_bn_frozen(world):
+    model = freeze_bn(build(momentum=0.9))
+    state, batches = copy.deepcopy(model.state_dict()), [views(8, seed) for seed in range(2)]
+    ranks = on_ranks(two_steps_of_a_part, world, state, batches)
+    losses, learnt = two_steps(model, batches)
+    for step, expected in enumerate(losses):
+        for name, value in expected.items():
+            found = torch.stack([of_rank[step][name] for of_rank, _ in ranks]).mean()
+            torch.testing.assert_close(found, value, rtol=1e-4, atol=1e-5, msg=f'step {step}, {name}')
+    for name, value in learnt.items():
+        torch.testing.assert_close(ranks[0][1][name], value, rtol=1e-3, atol=1e-5, msg=name)
+        assert all(torch.equal(ranks[0][1][name], other[name]) for _, other in ranks), name
+    assert int(learnt['queue.pointer']) == 16
+
+
+class Numbers(BaseDataset):
+    """Seven entries."""
+
+    def load_data_list(self):
+        return [dict(number=number) for number in range(7)]
+
+
+def sizes_of_batches(rank):
+    """For each way to set a loader: what the check says, and the sizes of the batches that this rank would have."""
+    sets = dict(
+        seven=Numbers(), indices=Numbers(indices=6), few=Numbers(indices=3), thrice=RepeatDataset(Numbers(), times=3)
+    )
+    samplers = [(kind, dict(round_up=up)) for kind in (DefaultSampler, ResumableSampler) for up in (True, False)]
+    found = {}
+    for (name, images), (kind, arguments), drop_last, workers in itertools.product(
+        sets.items(), [*samplers, (InfiniteSampler, {})], (True, False), (0, 1)
+    ):
+        sampler = kind(images, seed=0, **arguments)
+        options = dict(num_workers=workers, persistent_workers=workers > 0, drop_last=drop_last)
+        loader = DataLoader(images, 2, sampler=sampler, **options)
+        try:
+            said = check_contrast_batches(loader)
+        except ValueError as error:
+            said = str(error)
+        sizes = [len(batch) for batch in itertools.islice(loader.batch_sampler, 20)]
+        found[name, kind.__name__, *arguments.values(), drop_last, workers] = said, sizes
+    return found
+
+
+def test_ranks_whose_batches_would_differ_are_refused_and_no_others():
+    first, second = on_ranks(sizes_of_batches, 2)
+    refused = 0
+    for way, (said, sizes) in first.items():
+        assert second[way][0] == said, way  # all ranks say the same
+        equal = sizes == second[way][1]
+        assert equal == isinstance(said, int), way
+        assert not equal or not sizes or said == sizes[-1], way
+        refused += not equal
+    assert refused == 20  # odd numbers of images that are not rounded up
+    said, _ = first['seven', 'ResumableSampler', False, True, 0]
+    assert said.startswith('the first rank has 7 images and 2 batches of 2, the last one of 2; rank 1 has 7 images and')
+    assert '1 batches of 2' in said and 'set train_dataloader.drop_last=True' in said
+
+
+def write_checkpoint(folder, step):
+    torch.save(dict(meta=dict(iter=step), state_dict={}), folder / f'iter_{step}.pth')
+    return folder
+
+
+def what_is_chosen(rank, cases, blind):
+    found = []
+    for folders in cases:
+        try:
+            found.append(settings._newest_checkpoint(Config(dict(work_dir=str(folders[rank])))))
+        except ValueError as error:
+            found.append(str(error))
+    size = settings._size
+    settings._size = lambda path: -1 if rank == 1 else size(path)  # as on a machine with a disk of its own
+    try:
+        settings._newest_checkpoint(Config(dict(work_dir=str(blind))))
+    except ValueError as error:
+        found.append(str(error))
+    return found
+
+
+def test_the_first_rank_chooses_the_checkpoint_and_all_follow(tmp_path):
+    names = ('fresh', 'stale', 'empty', 'broken')
+    folders = {name: tmp_path / name for name in names}
+    for folder in folders.values():
+        folder.mkdir()
+    write_checkpoint(write_checkpoint(folders['fresh'], 1), 2)
+    write_checkpoint(folders['stale'], 1)
+    (folders['broken'] / 'iter_3.pth').write_bytes(b'PK')
+    fresh, stale, empty, broken = folders.values()
+    cases = [(fresh, stale), (stale, fresh), (empty, fresh), (fresh, broken), (broken, fresh)]
+    first, second = on_ranks(what_is_chosen, 2, cases, fresh)
+    assert first == second
+    assert first[:4] == [fresh / 'iter_2.pth', stale / 'iter_1.pth', None, fresh / 'iter_2.pth']
+    assert 'none of 1 checkpoints' in first[4]
+    assert 'and rank 1 sees no such file there: give a --work-dir on a file system that all machines share' in first[5]

@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from detco_mm.models import DetCo
 
@@ -33,6 +34,14 @@ def views(images=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
     shapes = [(images, 3, 32, 32)] * 2 + [(images, 9, 3, 16, 16)] * 2
     return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def freeze_bn(model):
+    """Let BN normalise by the statistics that it has, in a model that trains."""
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+    return model
 
 
 def total(losses):
@@ -106,6 +115,28 @@ def test_under_accumulation_key_encoder_and_queue_move_once_an_optimizer_step():
     assert [pointer for _, pointer in seen] == [0, 0, 12, 12, 12, 24]
 
 
+@pytest.mark.parametrize('way', ['evaluation mode', 'no gradients', 'within a step'])
+def test_a_loss_that_nobody_steps_after_moves_neither_key_encoder_nor_queue(way):
+    model = build(momentum=0.5)
+    if way == 'within a step':  # in training, between two micro-batches
+        with model.no_sync():
+            model.loss(views(2))
+    model.train(way != 'evaluation mode')
+    with torch.no_grad():  # a query encoder that the key encoder would follow
+        for parameter in model.backbone.parameters():
+            parameter.mul_(1.5)
+    before = copy.deepcopy(model.state_dict())
+    with torch.set_grad_enabled(way == 'evaluation mode'):
+        losses = model.loss(views(seed=1))
+    assert total(losses) > 0
+    for name, value in model.state_dict().items():
+        # statistics of BN follow the mode, here as in any network
+        assert 'running_' in name or 'num_batches' in name or torch.equal(before[name], value), name
+    if way == 'within a step':
+        model.loss(views(2, seed=2))
+        assert int(model.queue.pointer) == 4  # of both micro-batches, and none of what was between them
+
+
 @pytest.mark.parametrize('splits', [2, 4])
 def test_bn_splits_take_the_statistics_of_keys_over_groups(splits):
     torch.manual_seed(0)
@@ -121,7 +152,7 @@ def test_bn_splits_take_the_statistics_of_keys_over_groups(splits):
 
 
 def test_shuffled_keys_come_back_in_the_order_of_their_images():
-    model = build(bn_splits=2).eval()  # in eval mode BN does not depend on the group, so only the order can differ
+    model = freeze_bn(build(bn_splits=2))  # BN does not depend on the group then, so only the order can differ
     reference = copy.deepcopy(model)
     batch = views(6)
     model.loss(batch)

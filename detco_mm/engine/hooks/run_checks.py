@@ -1,11 +1,15 @@
 """RunChecks: what can be known to go wrong before the first step."""
 
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.model import MMSeparateDistributedDataParallel, is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
+from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+from torch.nn.parallel import DistributedDataParallel
 
+from detco_mm.engine.checks import check_contrast_batches
 from detco_mm.engine.hooks.stop_on_non_finite import StopOnNonFinite
 from detco_mm.registry import HOOKS
 
@@ -16,8 +20,8 @@ class RunChecks(Hook):
 
     Raises:
         ValueError: from ``before_train``, if the keys of one optimizer step do not fit the queue, ``bn_splits`` does
-            not divide the batch, or fused SGD would
-            go on from an overflow of fp16.
+            not divide a batch, batches differ between ranks, the model is wrapped by another class than DDP, nobody
+            would tell it which micro-batch ends an optimizer step, or fused SGD would go on from an overflow of fp16.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -26,11 +30,21 @@ class RunChecks(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not hasattr(getattr(model, 'queue', None), 'check_batch'):
             return
+        accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        _check_wrapper(runner, accumulated)
         _check_channels(runner, model)
         loader = runner.train_dataloader
-        accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if isinstance(loader.sampler, InfiniteSampler) and isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise ValueError(
+                'InfiniteSampler makes an epoch that never ends: set train_dataloader.sampler.type='
+                "'detco_mm.ResumableSampler', or train_cfg.type='IterBasedTrainLoop'"
+            )
+        last = check_contrast_batches(loader)
         if hasattr(model, 'bn_groups'):
             model.bn_groups(loader.batch_size)
+            model.bn_groups(last)
+        if hasattr(model, 'check_norms') and runner.cfg.get('sync_bn'):
+            model.check_norms()  # the Runner has replaced them since the model was built
         model.queue.check_batch(loader.batch_size * runner.world_size * accumulated)
         if model.queue.length > len(loader.dataset):
             runner.logger.warning(
@@ -62,6 +76,29 @@ class RunChecks(Hook):
                 'would leave momentum undefined; keep default_hooks.stop_on_non_finite, or set '
                 'optim_wrapper.optimizer.fused=False'
             )
+
+
+def _check_wrapper(runner: Runner, accumulated: int) -> None:
+    """Refuse wrappers in which DetCo would not be what it is.
+
+    Its key encoder is averaged weight by weight, and its queue is the same on every rank: neither is where a wrapper
+    keeps a part of each weight on each rank, as FSDP does.
+    """
+    model = runner.model
+    sharded = any(isinstance(module, FSDPModule | FullyShardedDataParallel) for module in model.modules())
+    wrapped = is_model_wrapper(model)
+    is_ddp = isinstance(model, DistributedDataParallel) and not isinstance(model, MMSeparateDistributedDataParallel)
+    if sharded or (wrapped and not is_ddp):
+        raise ValueError(
+            f'{type(model).__name__} around DetCo, whose key encoder and queue have to be complete on every rank and '
+            'move once an optimizer step: leave model_wrapper_cfg out, which means DDP'
+        )
+    if wrapped and accumulated > 1 and not getattr(runner.train_loop, 'marks_micro_batches', False):
+        raise ValueError(
+            f'optim_wrapper.accumulative_counts={accumulated} under {type(runner.train_loop).__name__}, which does not '
+            'tell the model inside DDP where an optimizer step ends, so that the queue would move in every '
+            "micro-batch: set train_cfg.type='detco_mm.ResumableTrainLoop', or accumulative_counts to 1"
+        )
 
 
 def _check_channels(runner: Runner, model: nn.Module) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
@@ -14,6 +14,7 @@ from detco_mm.checkpoints.files import remove_parts, write_atomically
 from detco_mm.checkpoints.log_history import KEPT, rebuild_history, shorten_history, to_builtin_types
 from detco_mm.checkpoints.reading import safe_loading
 from detco_mm.engine.errors import RunStopped
+from detco_mm.engine.ranks import heed_first_rank
 from detco_mm.engine.schedules import fit_schedules
 from detco_mm.registry import HOOKS
 
@@ -85,8 +86,8 @@ class SafeCheckpoint(CheckpointHook):
         # What the checkpoint itself is to know of its like.
         last = self.file_backend.join_path(self.out_dir, name)
         hub.update_info_dict(dict(keep_ckpt_ids=kept[len(too_old) :], last_ckpt=last, left_by_signal=None))
-        failure: list[Exception | None] = [None]
-        try:
+
+        def write() -> None:
             runner.save_checkpoint(
                 self.out_dir,
                 name,
@@ -100,34 +101,37 @@ class SafeCheckpoint(CheckpointHook):
             )
             if is_main_process():
                 write_atomically(Path(runner.work_dir, 'last_checkpoint'), last)
+
+        try:
+            heed_first_rank(write)  # which alone writes
         except (OSError, RunStopped) as error:
-            failure[0] = error
-        broadcast_object_list(failure)  # the first rank alone writes; none is left waiting for it
-        if failure[0] is None:
-            self.last_ckpt = last
-            if is_main_process():
-                self._remove([self.filename_tmpl.format(number) for number in too_old])
-                if before['left_by_signal'] not in map(self.filename_tmpl.format, kept):
-                    self._remove(filter(None, [before['left_by_signal']]))
+            hub.update_info_dict(before)
+            if isinstance(error, RunStopped):
+                raise
+            message = not_written(name, error, before['last_ckpt'])
+            if self.if_not_written == 'stop':
+                raise RunStopped(
+                    f'{message}. Make room and go on with --resume, or set '
+                    'default_hooks.checkpoint.if_not_written=go_on for a run that tries again at the next interval'
+                ) from error
+            runner.logger.warning(f'{message}; the run goes on and tries again at the next interval')
             return
-        hub.update_info_dict(before)
-        if isinstance(failure[0], RunStopped):
-            raise failure[0]
-        message = f'checkpoint {name} could not be written: {failure[0]}'
-        if before['last_ckpt']:
-            message += f'; the last one is {before["last_ckpt"]}'
-        if self.if_not_written == 'stop':
-            raise RunStopped(
-                f'{message}. Make room and go on with --resume, or set default_hooks.checkpoint.if_not_written=go_on '
-                'for a run that tries again at the next interval'
-            )
-        runner.logger.warning(f'{message}; the run goes on and tries again at the next interval')
+        self.last_ckpt = last
+        if is_main_process():
+            self._remove([self.filename_tmpl.format(number) for number in too_old])
+            if before['left_by_signal'] not in map(self.filename_tmpl.format, kept):
+                self._remove(filter(None, [before['left_by_signal']]))
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:
             path = self.file_backend.join_path(self.out_dir, name)
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
+
+
+def not_written(name: str, error: OSError, last: str | None) -> str:
+    """Say that a checkpoint could not be written, and which is the last one that was."""
+    return f'checkpoint {name} could not be written: {error}' + (f'; the last one is {last}' if last else '')
 
 
 def _history_needed(runner: Runner) -> int:

@@ -16,6 +16,9 @@ from torch import tensor
 
 from detco_mm.checkpoints.backend import SEALED
 from detco_mm.checkpoints.files import write_atomically
+from detco_mm.engine.errors import RunStopped
+from detco_mm.engine.hooks.safe_checkpoint import not_written
+from detco_mm.engine.ranks import heed_first_rank
 from detco_mm.registry import HOOKS
 
 #: In the work dir of a run that was stopped by a signal, until it is resumed: the signal and the checkpoint.
@@ -35,12 +38,15 @@ class StopOnSignal(Hook):
     workers live on until the step is done, and other children do not hear SIGUSR1. Not promised on macOS and Windows,
     where data workers end at once: there a signal to all processes of a job may stop it without a checkpoint.
 
+    Where the checkpoint cannot be written, as on a full disk, the run stops all the same, with a message.
+
     Args:
         interval: steps from one time that the ranks agree to the next, which costs a small all-reduce. A single process
             looks after each step.
 
     Raises:
         ValueError: if ``interval`` is below 1.
+        RunStopped: from training, on every rank, if the checkpoint could not be written.
     """
 
     priority = 'LOWEST'  # the schedules have gone on by then
@@ -77,11 +83,22 @@ class StopOnSignal(Hook):
         meta = dict(epoch=runner.epoch, iter=step)
         # SafeCheckpoint removes it after the next one; the marker is for whoever starts the run again.
         runner.message_hub.update_info('left_by_signal', name)
-        runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False, backend_args=SEALED)
-        if is_main_process():
-            write_atomically(Path(runner.work_dir, MARKER), f'{signal.Signals(int(received)).name} {name}\n')
+        asked = signal.Signals(int(received)).name
+
+        def write() -> None:
+            runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False, backend_args=SEALED)
+            if is_main_process():
+                write_atomically(Path(runner.work_dir, MARKER), f'{asked} {name}\n')
+
+        try:
+            heed_first_rank(write)  # which alone writes
+        except OSError as error:
+            raise RunStopped(
+                f'{asked}: {not_written(name, error, runner.message_hub.get_info("last_ckpt"))}. The run stops all the '
+                'same, as it was asked to; make room and go on with --resume'
+            ) from error
         runner.logger.warning(
-            f'{signal.Signals(int(received)).name}: stopped after step {step}, which is in '
+            f'{asked}: stopped after step {step}, which is in '
             f'{os.path.join(runner.work_dir, name)}; --resume goes on from there'
         )
         runner.train_loop.stop_training = True

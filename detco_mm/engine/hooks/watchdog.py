@@ -12,11 +12,15 @@ from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.distributed import TCPStore
+from torch.distributed.constants import default_pg_nccl_timeout, default_pg_timeout
 
 from detco_mm.registry import HOOKS
 
 #: Exit code of a rank that gave up: the system's "temporary failure, try again" (sysexits.h).
 EXIT_CODE = 75
+#: Seconds by which the backend's own limit has to be longer: the watchdog looks every `interval`, at signs of life as
+#: old, and the host may have enqueued a collective some steps before it waits for it.
+MARGIN = 60
 
 
 @HOOKS.register_module()
@@ -31,22 +35,31 @@ class Watchdog(Hook):
 
     Args:
         timeout: seconds without a sign of life, or without progress: more than the slowest step, evaluation or
-            checkpoint takes. 600 is PyTorch's own for NCCL.
+            checkpoint takes.
         interval: seconds between two signs of life.
+        first_step: seconds that the first step may take instead, where that is more than `timeout`: it is then that
+            `torch.compile`, cuDNN and the data workers start.
+
+    The backend has a limit of its own for each collective, after which it ends a rank and names nobody: PyTorch's
+    default is 600 s for NCCL, from the enqueue, and 1800 s for gloo. ``env_cfg.dist_cfg.timeout`` sets it, and has to
+    leave the watchdog :data:`MARGIN` to speak first.
 
     Raises:
-        ValueError: if ``interval`` is not above 0, or ``timeout`` not three times as long at least.
+        ValueError: if ``interval`` is not above 0, or ``timeout`` not three times as long at least; from
+            ``before_train``, if the backend would end the run before the watchdog does.
     """
 
     priority = 'HIGHEST'  # its note that a batch has come is not to wait for what other hooks do with it
 
-    def __init__(self, timeout: float = 600, interval: float = 5) -> None:
+    def __init__(self, timeout: float = 600, interval: float = 5, first_step: float = 1800) -> None:
         if not 0 < 3 * interval <= timeout:
             raise ValueError(
                 f'timeout={timeout} and interval={interval}: seconds, the former at least three times the latter'
             )
         self.timeout = timeout
         self.interval = interval
+        self.first_step = max(first_step, timeout)
+        self._begun = 2  # the progress of a rank that has taken its first step
         self._progress = (0, 'starting')
         self._answers: list[list[str]] = []  # for each rank: signs of life, progress, where that is, host
         self._asked = 0.0
@@ -57,6 +70,8 @@ class Watchdog(Hook):
         """Start watching."""
         if get_world_size() == 1:
             return
+        self._check_backend(runner)
+        self._begun = 2 * runner.iter + 2
         store = self._connect()
         self._ended.clear()
         self._ask(store)
@@ -82,6 +97,17 @@ class Watchdog(Hook):
             for thread in self._threads:
                 thread.join()
             torch_dist.barrier()  # rank 0, which keeps the store, does not leave before the others have asked it last
+
+    def _check_backend(self, runner: Runner) -> None:
+        nccl = 'nccl' in torch_dist.get_backend()
+        default = default_pg_nccl_timeout if nccl and default_pg_nccl_timeout else default_pg_timeout
+        given = runner.cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', default.total_seconds())
+        if given < self.first_step + MARGIN:
+            raise ValueError(
+                f'env_cfg.dist_cfg.timeout={given:g}: the backend would end the run, and name no rank, before the '
+                f'watchdog does: set it to {self.first_step + MARGIN:g} or more, {MARGIN} s above the larger of '
+                f'default_hooks.watchdog.first_step and timeout ({self.first_step:g} s), or lower those'
+            )
 
     def _connect(self) -> TCPStore:
         """Open a store on rank 0; this one, other than the process group's, may be asked from a thread."""
@@ -122,7 +148,7 @@ class Watchdog(Hook):
         moved = time.monotonic()
         alive = [moved] * get_world_size()
         while not self._ended.wait(self.interval):
-            now = time.monotonic()
+            now, patience = time.monotonic(), self.timeout
             answers = self._answers
             progress = [int(answer[1]) for answer in answers]
             alive = [now if new != old else last for new, old, last in zip(answers, seen, alive, strict=True)]
@@ -134,13 +160,13 @@ class Watchdog(Hook):
             elif min(alive) < now - self.timeout:
                 ranks = [rank for rank, last in enumerate(alive) if last < now - self.timeout]
                 what = 'has given no sign of life'
-            elif now - moved > self.timeout:
+            elif now - moved > (patience := self.timeout if min(progress) >= self._begun else self.first_step):
                 ranks = [rank for rank, steps in enumerate(progress) if steps == min(progress)]
                 what = 'has come no further'
             else:
                 continue
             named = '; '.join(f'rank {rank} on {answers[rank][3]} ({answers[rank][2]})' for rank in ranks)
-            self._give_up(runner, f'{named} {what} for {self.timeout:g} s')
+            self._give_up(runner, f'{named} {what} for {patience:g} s')
 
     def _give_up(self, runner: Runner, reason: str) -> None:
         message = (

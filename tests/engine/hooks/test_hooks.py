@@ -1,10 +1,14 @@
 """What a run says of itself before the first step and after each epoch."""
 
+import errno
+import os
 import signal
 from ast import literal_eval
 
 import pytest
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from detco_mm.engine.errors import RunStopped
@@ -77,6 +81,35 @@ with multiprocessing.get_context('fork').Pool(2) as pool:  # as MMDetection's VO
 def test_a_pool_of_an_evaluation_can_be_ended(tmp_path):
     done = forked.run_code(POOL, cwd=tmp_path, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@HOOKS.register_module()
+class AskToStop(Hook):
+    """Ask the run to stop in its second step."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_full_disk_at_the_checkpoint_that_a_signal_asks_for_is_one_message(tmp_path, monkeypatch):
+    images = photographs(tmp_path / 'images', 12)
+    save = Runner.save_checkpoint
+
+    def save_one(self, out_dir, filename, *args, **kwargs):
+        if filename == 'iter_2.pth':
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), filename)
+        save(self, out_dir, filename, *args, **kwargs)
+
+    monkeypatch.setattr(Runner, 'save_checkpoint', save_one)
+    at_first = {'default_hooks.checkpoint.by_epoch': False, 'default_hooks.checkpoint.interval': 1}
+    at_first['default_hooks.checkpoint.if_not_written'] = 'go_on'
+    with pytest.raises(RunStopped) as caught:
+        train(tmp_path, images, **at_first, custom_hooks=[dict(type='AskToStop')])
+    said = str(caught.value)
+    assert said.startswith('SIGTERM: checkpoint iter_2.pth could not be written: ') and 'No space left' in said
+    assert 'the last one is' in said and 'iter_1.pth. The run stops all the same' in said
+    assert not (tmp_path / 'run/stopped_by_signal').exists()
 
 
 def test_a_run_that_ends_with_an_error_gives_the_signals_back(tmp_path):
