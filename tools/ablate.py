@@ -11,7 +11,8 @@ starts, and on all of them.
 
 What is done is not repeated: stopped anywhere, the same command goes on where it was, a training from its last
 checkpoint. Seeds can be shared out to several processes, each with its own --seeds, in the same --work-dir; a last call
-with all of them writes the table. A finished subset can be looked at any time with --report-only.
+with all of them writes the table. A finished subset can be looked at any time with --report-only. Where the work
+directory is gone and its CSV is not, --known CSV takes the finished rows from there.
 
 A study whose pre-training images show what val or test shows does not start.
 
@@ -34,6 +35,7 @@ from detco_mm.experiments.ablation import Method, Study, Task, collect, course, 
 from detco_mm.experiments.data_sets import DataSet
 from detco_mm.experiments.leakage import check_leakage
 from detco_mm.experiments.outcome import write_outcome
+from detco_mm.experiments.results import from_csv
 from detco_mm.experiments.steps import run_chain
 from detco_mm.version import commit
 
@@ -69,6 +71,7 @@ if __name__ == '__main__':
     )
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], help='default: 0 1 2')
     parser.add_argument('--against', help='the start that others are compared with; the first by default')
+    parser.add_argument('--known', metavar='CSV', help='results of an earlier run of this study, not to be run again')
     parser.add_argument('--work-dir', default='work_dirs/ablation', help='default: %(default)s')
     parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], help='over every pre-training config')
     parser.add_argument('--finetune-options', nargs='+', action='extend', default=[], help='for every detector')
@@ -76,6 +79,7 @@ if __name__ == '__main__':
     parser.add_argument('--report-only', action='store_true', help='write the table of what is done, run nothing')
     args = parser.parse_args()
     given = [*args.configs, *args.go_on, *args.finetune, *(path for _, path in args.weights)]
+    given += [args.known] if args.known else []
     for path in given:
         if not Path(path).is_file():
             sys.exit(f'FileNotFoundError: no file at "{path}": give the path of one, such as a config in configs/')
@@ -94,6 +98,7 @@ if __name__ == '__main__':
             load_checkpoint(path)
         if wrong := [share for share in args.shares or () if not 0 < share <= 100]:
             raise ValueError(f'--shares {wrong[0]:g}: it is percent of the labels, above 0 and at most 100')
+        known = from_csv(Path(args.known).read_text(encoding='utf-8')) if args.known else []
         # read with the first config, which says what is text
         options, finetune_options = (
             read_options(texts, read_config(paths[0])) if texts and paths else {}
@@ -124,6 +129,7 @@ if __name__ == '__main__':
         options=options,
         data_sets=data_sets,
         split=args.split,
+        known=known,
     )
     facts = {
         'seeds': ', '.join(map(str, args.seeds)),

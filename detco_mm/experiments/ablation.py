@@ -71,6 +71,7 @@ class Study:
         data: command that makes the data; none if they are there.
         data_sets: where configs are led to, each with a pre-training of its own; none for the configs' own data.
         split: of a data set, what is tested on: 'test', or 'val' while settings are chosen.
+        known: results of this study from elsewhere, such as an earlier work directory's CSV; they are not run again.
     """
 
     methods: Sequence[Method]
@@ -83,6 +84,7 @@ class Study:
     data: Sequence[str] = ()
     data_sets: Sequence[DataSet] = ()
     split: str = 'test'
+    known: Sequence[Result] = ()
 
 
 def slug(name: str) -> str:
@@ -177,16 +179,21 @@ def plan(study: Study, work: Path, root: Path) -> list[Step]:
         data_set.check()
     steps = [Step('data', 'making the data', list(study.data), 30)] if study.data else []
     first = tuple(step.name for step in steps)
+    known = {(result.method, result.seed, result.task) for result in study.known}
     for run in _runs(study, work, root):
+        left = [task for task in study.tasks if (run.method.name, run.seed, run.task_title(task.name)) not in known]
+        frozen = study.frozen_data and (run.method.name, run.seed, run.task_title(FROZEN)) not in known
+        if study.known and not left and not frozen:
+            continue
         steps += [step for step in _shares(run) if step.name not in {other.name for other in steps}]
         weights, needs = run.method.weights, first
         if run.method.config is not None:
             steps += _pretraining(run, first)
             weights, needs = str(work / run.name / 'backbone.pth'), (f'{run.name}/export',)
         given = [weights] if weights else []
-        if study.frozen_data:
+        if frozen:
             steps.append(_frozen(run, given, needs))
-        for task in study.tasks:
+        for task in left:
             steps += _finetuning(run, task, given, needs)
     return steps
 
@@ -285,8 +292,9 @@ def collect(study: Study, work: Path) -> list[Result]:
         work: its work directory.
 
     Returns:
-        Results in the order of seeds, data sets, methods and tasks; of evaluations that are not done, none. The task
-        COST has the minutes of each training of a method, and the images that its pre-training saw.
+        Those that are known, then those of the work directory in the order of seeds, data sets, methods and tasks; of
+        evaluations that are not done, none. The task COST has the minutes of each training of a method, and the images
+        that its pre-training saw.
     """
     results = []
     for run in _runs(study, work, Path()):
@@ -302,7 +310,8 @@ def collect(study: Study, work: Path) -> list[Result]:
             Result(run.method.name, run.seed, run.task_title(COST), metric, value)
             for metric, value in _cost(run).items()
         ]
-    return results
+    found = {(result.method, result.seed, result.task, result.metric): result for result in [*study.known, *results]}
+    return [*found.values()]
 
 
 def _cost(run: _Run) -> dict[str, float]:

@@ -11,6 +11,7 @@ from scipy.stats import t
 
 FROZEN = 'frozen features'  # the task that needs no detector
 COST = 'cost'  # what trainings took; its values are no shares
+COLUMNS = ['method', 'seed', 'task', 'metric', 'value']
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,23 @@ def as_csv(results: Sequence[Result]) -> str:
     """Write results as CSV with a header, one number a line."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator='\n')
-    writer.writerow(['method', 'seed', 'task', 'metric', 'value'])
+    writer.writerow(COLUMNS)
     writer.writerows([r.method, r.seed, r.task, r.metric, f'{r.value:.6g}'] for r in results)
     return out.getvalue()
 
 
 def from_csv(text: str) -> list[Result]:
-    """Read what `as_csv` wrote."""
-    return [
-        Result(row['method'], int(row['seed']), row['task'], row['metric'], float(row['value']))
-        for row in csv.DictReader(io.StringIO(text))
-    ]
+    """Read what `as_csv` wrote.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    rows = csv.DictReader(io.StringIO(text))
+    if rows.fieldnames != COLUMNS:
+        raise ValueError(
+            f'the CSV has the columns {rows.fieldnames}, that of a study has {COLUMNS}: take its results.csv'
+        )
+    return [Result(row['method'], int(row['seed']), row['task'], row['metric'], float(row['value'])) for row in rows]
 
 
 def by_method(results: Sequence[Result], task: str, metric: str, scale: float = 100) -> dict[str, list[float]]:

@@ -134,6 +134,20 @@ def test_only_finished_evaluations_are_collected(tmp_path):
     assert collect(STUDY, tmp_path) == [Result('DetCo', 1, 'all labels', 'bbox_mAP', 0.25)]
 
 
+def test_what_an_earlier_study_found_is_not_run_again_and_stays_in_the_table(tmp_path):
+    known = [result for result in RESULTS if (result.method, result.seed) != ('DetCo', 1)]
+    study = replace(STUDY, known=known)
+    assert {step.name.rsplit('/', 1)[0] for step in plan(study, tmp_path, ROOT)} == {'detco/seed_1'}
+    assert collect(study, tmp_path) == known
+    folder = tmp_path / 'detco/seed_1'
+    folder.mkdir(parents=True)
+    (folder / 'all-labels-test.json').write_text(json.dumps({'coco/bbox_mAP': 0.25}))
+    (folder / 'all-labels-test.done.json').write_text('{}')
+    assert collect(study, tmp_path) == [*known, Result('DetCo', 1, 'all labels', 'bbox_mAP', 0.25)]
+    with pytest.raises(ValueError, match="columns .'a', 'b'., that of a study has"):
+        from_csv('a,b\n1,2\n')
+
+
 def test_the_table_gives_mean_and_sample_deviation_and_leaves_undefined_values_out():
     detection = headings(RESULTS)[0]
     table = results_table(RESULTS, detection)
