@@ -38,7 +38,8 @@ class DetCo(BaseModel):
         neck: DetCoNeck, or a class of your own: it is built with ``in_channels`` (four numbers, found by a dry run
             where the config leaves them out), ``stages`` and ``scopes``, has ``out_channels`` D, and
             ``forward(maps, scope)`` turns S maps, (N, C, h, w) or for 'local' (N * P, C, h, w), into (S, N, D) unit
-            vectors. A neck with ``num_patches`` is told P by its own config.
+            vectors. A neck with ``num_patches`` is told P by its own config; one with ``pool(maps)``, whose results
+            ``forward`` takes in place of the maps, projects the groups of ``bn_splits`` together.
         head: DetCoHead, or a class of your own: it has ``stages``, ``query_scopes`` and ``key_scopes``, and
             ``forward(queries, keys, negatives)``, dicts of scope -> (S, N, D), (S, N, D) and (S, K, D), returns named
             losses.
@@ -222,17 +223,24 @@ class DetCo(BaseModel):
             self._pending_keys.clear()
         return losses
 
-    def _encode(self, encoder: Any, view: Tensor, scope: str) -> Tensor:
-        """Encode one view, patches as a batch of small images, to (S, N, D)."""
+    def _encode(self, encoder: Any, view: Tensor, scope: str, groups: int = 1) -> Tensor:
+        """Encode one view, patches as a batch of small images and BN's groups one by one, to (S, N, D)."""
         images = view.flatten(0, 1) if scope == 'local' else view
         side = min(images.shape[2:])
         if side not in self._sides_known:
             if side < SIDE:
                 dry_run(self.backbone, images.shape[1], side)
             self._sides_known.add(side)
-        with self._checkpointing():  # of use to the query alone: keys have no gradient
-            maps = encoder.backbone(images)
-        return encoder.neck([maps[place] for place in self._places], scope)
+        pool = getattr(encoder.neck, 'pool', None) if groups > 1 else None
+        parts = []
+        for group in images.chunk(groups):
+            with self._checkpointing():  # of use to the query alone: keys have no gradient
+                maps = encoder.backbone(group)
+            maps = [maps[place] for place in self._places]
+            parts.append(pool(maps) if pool else encoder.neck(maps, scope))
+        if pool:  # project all groups together
+            return encoder.neck([torch.cat(pooled) for pooled in zip(*parts, strict=True)], scope)
+        return parts[0] if groups == 1 else torch.cat(parts, dim=1)
 
     def _encode_keys(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """Encode the key views, shuffled for making use of BN, to scope -> (S, N, D)."""
@@ -243,8 +251,7 @@ class DetCo(BaseModel):
             if shuffles:
                 permutation = draw_permutation(len(view) * get_world_size(), view.device)
                 view = shuffle(view, permutation)
-            parts = view.chunk(groups)
-            encoded = torch.cat([self._encode(self.key_encoder, part, scope) for part in parts], dim=1)
+            encoded = self._encode(self.key_encoder, view, scope, groups)
             if shuffles:
                 encoded = unshuffle(encoded.transpose(0, 1), permutation).transpose(0, 1)
             keys[scope] = encoded

@@ -71,7 +71,7 @@ class DetCoHead(BaseModule):
     ) -> dict[str, Tensor]:
         """Contrast queries with keys.
 
-        Queries of both scopes that meet the same keys share one pass over their queue.
+        Queries of both scopes that meet the same keys share one pass over their queues, those of all stages.
 
         Args:
             queries: scope -> (S, N, D) unit vectors.
@@ -85,13 +85,16 @@ class DetCoHead(BaseModule):
         results: dict[str, dict[str, Tensor]] = {'loss': {}, 'acc': {}}
         for key_scope in self.key_scopes:
             pairs = [pair for pair in self.pairs if PAIRS[pair][1] == key_scope]
-            for index, stage in enumerate(self.stages):
-                query = torch.cat([queries[PAIRS[pair][0]][index] for pair in pairs])
-                key = keys[key_scope][index].repeat(len(pairs), 1)
-                loss, hit = info_nce(query, key, negatives[key_scope][index], self.temperature)
-                for pair, pair_loss, pair_hit in zip(pairs, loss.chunk(len(pairs)), hit.chunk(len(pairs)), strict=True):
-                    results['loss'][f'{pair}_{stage}'] = pair_loss.mean() * self.stage_weights[stage]
-                    results['acc'][f'{pair}_{stage}'] = pair_hit.float().mean()
+            query = torch.cat([queries[PAIRS[pair][0]] for pair in pairs], dim=1)
+            key = keys[key_scope].repeat(1, len(pairs), 1)
+            shape = (len(self.stages), len(pairs), -1)
+            loss, hit = (of.view(shape) for of in info_nce(query, key, negatives[key_scope], self.temperature))
+            losses, accuracies = loss.mean(2), hit.float().mean(2)
+            for stage, stage_losses, stage_accuracies in zip(self.stages, losses, accuracies, strict=True):
+                weighted = stage_losses * self.stage_weights[stage]
+                for pair, pair_loss, pair_accuracy in zip(pairs, weighted, stage_accuracies, strict=True):
+                    results['loss'][f'{pair}_{stage}'] = pair_loss
+                    results['acc'][f'{pair}_{stage}'] = pair_accuracy
         return {
             f'{kind}_{pair}_{stage}': results[kind][f'{pair}_{stage}']
             for kind in ('loss', 'acc')

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class MomentumEncoder(nn.Module):
@@ -43,7 +44,7 @@ class MomentumEncoder(nn.Module):
     def update(self, backbone: nn.Module, neck: nn.Module) -> None:
         """key = m * key + (1 - m) * query, for all parameters in one multi-tensor operation."""
         own, query = zip(*self._pairs(backbone, neck), strict=True)
-        torch._foreach_lerp_(own, query, 1 - self.momentum)
+        get_ema_multi_avg_fn(self.momentum)(own, query, None)
 
     @torch.no_grad()
     def copy_from(self, backbone: nn.Module, neck: nn.Module) -> None:

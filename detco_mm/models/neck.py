@@ -125,6 +125,15 @@ class DetCoNeck(BaseModule):
             )
         self.projections = nn.ModuleDict(projections)
 
+    @staticmethod
+    def pool(maps: Sequence[Tensor]) -> list[Tensor]:
+        """Average each map, (N, C, h, w) -> (N, C, 1, 1), which :meth:`forward` takes in its place.
+
+        So what was encoded in groups is projected as one batch, and the weights are read once.
+        """
+        with torch.autocast(maps[0].device.type, enabled=False):
+            return [_GlobalPool.apply(stage_map)[:, :, None, None] for stage_map in maps]
+
     def forward(self, maps: Sequence[Tensor], scope: str) -> Tensor:
         """Project the maps of one view.
 

@@ -91,6 +91,15 @@ def test_parts(tmp_path):
     assert parts['other'] < 0.2 * sum(parts.values()) and 0.3 < figures['backbone'] < 1 - figures['ours']
 
 
+def test_a_forward_step_asks_for_few_operations_whatever_the_batch(tmp_path):
+    figures = run('dispatch', '--cfg-options', 'model.backbone.depth=18', out=tmp_path / 'dispatch.json')
+    assert list(figures['outside_backbones']) == ['32', '64', '128', '256']
+    for images, number in figures['outside_backbones'].items():
+        parts = figures['operations'][images]
+        assert parts['backbone, queries'] > 100 and parts['contrast'] > 30 and parts['momentum update'] == 1
+        assert number <= 500
+
+
 def report(*flags, expect=0):
     line = [sys.executable, 'tools/benchmarks/report.py', '--sizes', 'tiny', *map(str, flags)]
     done = forked.run(line)

@@ -3,8 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from detco_mm.models import info_nce
+from detco_mm.models.info_nce import HELD, stream
 
 
 def plain_info_nce(query, key, queue, temperature):
@@ -107,8 +109,6 @@ def test_a_half_queue_of_the_papers_size_costs_what_the_docstring_of_the_queue_s
 
 
 def test_a_half_queue_is_converted_chunk_by_chunk():
-    from torch.utils._python_dispatch import TorchDispatchMode
-
     largest = 0
 
     class Watch(TorchDispatchMode):
@@ -123,3 +123,46 @@ def test_a_half_queue_is_converted_chunk_by_chunk():
     with Watch():
         info_nce(query, key, queue.half(), 0.2)
     assert largest == 4096 * 8
+
+
+@pytest.mark.parametrize('chunk', [7, 2048, 5000])
+@pytest.mark.parametrize(('dtype', 'tolerance'), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+def test_all_stages_in_one_pass_are_what_they_are_one_by_one(chunk, dtype, tolerance):
+    torch.manual_seed(0)
+    query, key, queue = (vectors(4, n, 32, dtype=dtype) for n in (6, 6, 2100))
+    asking = query.clone().requires_grad_()
+    expected, expected_hit = info_nce(asking, key, queue, 0.2)
+    (expected_gradient,) = torch.autograd.grad(expected.sum(), asking)
+    singly = [info_nce(*stage, 0.2) for stage in zip(query, key, queue, strict=True)]
+    stages = zip(*singly, strict=True)
+    assert all(torch.equal(a, torch.stack(b)) for a, b in zip((expected, expected_hit), stages, strict=True))
+    loss, hit, gradient = stream(query, key, queue, 0.2, chunk)
+    assert torch.equal(hit, expected_hit)
+    for found, wanted in ((loss, expected), (gradient, expected_gradient)):
+        assert (found - wanted).abs().max() <= tolerance * wanted.abs().max()
+
+
+class Largest(TorchDispatchMode):
+    """Numbers in the largest tensor that is made, and the operations that are no views."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers, self.operations = 0, 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        made = operation(*args, **(kwargs or {}))
+        self.operations += not operation.is_view
+        if isinstance(made, torch.Tensor) and not operation.is_view:
+            self.numbers = max(self.numbers, made.numel())
+        return made
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+@pytest.mark.parametrize('rows', [1, 64, 512, 4096])
+def test_on_a_device_a_pass_holds_no_more_than_its_bound_in_few_operations(rows, dtype):
+    query = torch.empty(4, rows, 128, device='meta')
+    queue = torch.empty(4, 65536, 128, device='meta', dtype=dtype)
+    with Largest() as seen:
+        info_nce(query, query, queue, 0.2)
+    assert seen.numbers == HELD if rows >= 512 else seen.numbers < HELD
+    assert seen.operations <= 30 + 20 * max(1, 4 * rows * 65536 / HELD)

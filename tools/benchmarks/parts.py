@@ -9,6 +9,7 @@ it shuffle within its batch.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from detco_mm.models import detco
 
+Range = Callable[[str], AbstractContextManager]
 # What autograd calls on the way back through a ResNet. Names differ between CPU, cuDNN and compiled code.
 BACKBONE = ('Convolution', 'BatchNorm', 'Relu', 'MaxPool', 'CompiledFunction', 'AddBackward', 'ToCopy')
 STEP, BACKWARD, ENGINE = 'whole step', 'backward', 'autograd::engine::evaluate_function: '
@@ -32,42 +34,52 @@ OURS = ('contrast', 'projections', 'momentum update', 'queue', 'shuffle')
 class Recorded(nn.Module):
     """A module whose calls are a range; around it, for a compiled module does not keep what is inside."""
 
-    def __init__(self, name: str, module: nn.Module) -> None:
+    def __init__(self, name: str, module: nn.Module, ranges: Range) -> None:
         super().__init__()
-        self.name, self.module = name, module
+        self.name, self.module, self.ranges = name, module, ranges
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Call the module."""
-        with record_function(self.name):
+        with self.ranges(self.name):
             return self.module(images)
 
 
-def recorded(name: str, function: Callable) -> Callable:
+def recorded(name: str, function: Callable, ranges: Range = record_function) -> Callable:
     """Return the function, its calls a range."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        with record_function(name):
+        with ranges(name):
             return function(*args, **kwargs)
 
     return call
+
+
+def watch(model: nn.Module, ranges: Range = record_function) -> None:
+    """Make ranges of the parts of a model."""
+    for encoder in (model, model.key_encoder):
+        whose = 'queries' if encoder is model else 'keys'
+        encoder.backbone = Recorded(f'backbone, {whose}', encoder.backbone, ranges)
+    parts = {
+        'projections': [(encoder.neck, name) for encoder in (model, model.key_encoder) for name in ('forward', 'pool')],
+        'contrast': [(model.head, 'forward')],
+        'queue': [(model.queue, 'enqueue')],
+        'momentum update': [(model.key_encoder, 'update')],
+        'preprocessor': [(model.data_preprocessor, 'forward')],
+        'shuffle': [(detco, name) for name in ('draw_permutation', 'shuffle', 'unshuffle')],
+    }
+    for part, functions in parts.items():
+        for owner, name in functions:
+            if hasattr(owner, name):  # a neck of one's own need not pool
+                setattr(owner, name, recorded(part, getattr(owner, name), ranges))
 
 
 def watched(config: Config, args: Any) -> Callable[[dict], Any]:
     """Return a training step whose parts are ranges."""
     model = build(config, args)
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
-    for encoder in (model, model.key_encoder):
-        whose = 'queries' if encoder is model else 'keys'
-        encoder.backbone = Recorded(f'backbone, {whose}', encoder.backbone)
-        encoder.neck.forward = recorded('projections', encoder.neck.forward)
-    model.head.forward = recorded('contrast', model.head.forward)
-    model.queue.enqueue = recorded('queue', model.queue.enqueue)
-    model.key_encoder.update = recorded('momentum update', model.key_encoder.update)
-    model.data_preprocessor.forward = recorded('preprocessor', model.data_preprocessor.forward)
+    watch(model)
     wrapper.backward = recorded(BACKWARD, wrapper.backward)
     wrapper.step = recorded('optimizer', wrapper.step)
-    for name in ('draw_permutation', 'shuffle', 'unshuffle'):
-        setattr(detco, name, recorded('shuffle', getattr(detco, name)))
     return lambda data: model.train_step(data, wrapper)
 
 

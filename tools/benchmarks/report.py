@@ -31,6 +31,7 @@ SIZES = {
         'views': 'views',
         'step-256': 'step --batch-size 256 --compile --repeats 5',
         'shuffle': 'shuffle --ranks 2',
+        'dispatch': 'dispatch',
     },
     'cpu': {
         'step-8': 'step --batch-size 8 --repeats 3',
@@ -39,6 +40,7 @@ SIZES = {
         'views': 'views',
         'ema': 'ema',
         'shuffle': 'shuffle --ranks 2 4 8',
+        'dispatch': 'dispatch',
     },
     'tiny': {
         'step-2': f'step {SMALL} --repeats 1',
@@ -47,6 +49,7 @@ SIZES = {
         'views': 'views --count 1 --repeats 1',
         'ema': 'ema --repeats 1',
         'shuffle': 'shuffle --ranks 2 --batch-size 8 --repeats 1',
+        'dispatch': 'dispatch --batch-sizes 2 --cfg-options model.backbone.depth=18 model.queue_len=256',
     },
 }
 
@@ -125,7 +128,14 @@ def _shuffle(found: dict[str, Any], size: str) -> list[list[str]]:
     ]
 
 
-ROWS = dict(step=_step, contrast=_contrast, parts=_parts, views=_views, ema=_ema, shuffle=_shuffle)
+def _dispatch(found: dict[str, Any], size: str) -> list[list[str]]:
+    return [
+        [f'operations of a forward step of {images} outside its backbones', str(number)]
+        for images, number in found['outside_backbones'].items()
+    ]
+
+
+ROWS = dict(step=_step, contrast=_contrast, parts=_parts, views=_views, ema=_ema, shuffle=_shuffle, dispatch=_dispatch)
 
 
 def main() -> None:
