@@ -20,7 +20,7 @@ from .bn_groups import BNGroups, warn_of_norms
 from .checkpointing import GradientCheckpointing
 from .key_queue import KeyQueue
 from .momentum import MomentumEncoder
-from .shuffle_bn import draw_permutation, shuffle, unshuffle
+from .shuffle_bn import Draws, Shuffle
 
 
 @MODELS.register_module()
@@ -107,6 +107,7 @@ class DetCo(BaseModel):
                 encoder.backbone.compile(**options)
         start = dict(type='detco_mm.StartFrom', checkpoint=start_from) if isinstance(start_from, str) else start_from
         self._start_from = start
+        self._draws = Draws()
         self._pending_keys: list[Tensor] = []
         self._accumulating = False
         self._sides_known: set[int] = set()  # of views that the backbone is known to take
@@ -244,15 +245,26 @@ class DetCo(BaseModel):
 
     def _encode_keys(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """Encode the key views, shuffled for making use of BN, to scope -> (S, N, D)."""
-        keys = {}
-        for scope, view in views.items():
-            groups = self.bn_groups(len(view))
-            shuffles = self.bn_groups.shuffle_bn and (get_world_size() > 1 or groups > 1)
-            if shuffles:
-                permutation = draw_permutation(len(view) * get_world_size(), view.device)
-                view = shuffle(view, permutation)
-            encoded = self._encode(self.key_encoder, view, scope, groups)
-            if shuffles:
-                encoded = unshuffle(encoded.transpose(0, 1), permutation).transpose(0, 1)
-            keys[scope] = encoded
-        return keys
+        count, device = len(next(iter(views.values()))), next(iter(views.values())).device
+        groups = self.bn_groups(count)
+        if not (self.bn_groups.shuffle_bn and (get_world_size() > 1 or groups > 1)):
+            return {scope: self._encode(self.key_encoder, view, scope, groups) for scope, view in views.items()}
+        shuffle = Shuffle(self._draws.permutation(count * get_world_size()), device)
+        shuffled = self._exchange(list(views.values()), shuffle)
+        keys = [
+            self._encode(self.key_encoder, view, scope, groups) for scope, view in zip(views, shuffled, strict=True)
+        ]
+        own = shuffle.back(torch.cat(keys).transpose(0, 1)).transpose(0, 1)
+        return dict(zip(views, own.chunk(len(views)), strict=True))
+
+    def _exchange(self, views: list[Tensor], shuffle: Shuffle) -> list[Tensor]:
+        """Bring images to the ranks that encode them: as uint8, a quarter of the bytes, where they were that before."""
+        preprocessor: Any = self.data_preprocessor
+        if get_world_size() > 1 and hasattr(preprocessor, 'source'):
+            sources = [preprocessor.source(view) for view in views]
+            if all(source is not None for source in sources):
+                return [preprocessor.normalise(source) for source in shuffle.there(sources)]
+        moved = shuffle.there(views)
+        return [
+            view.flatten(0, -4).contiguous(memory_format=self._layout).unflatten(0, view.shape[:-3]) for view in moved
+        ]

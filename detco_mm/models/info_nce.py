@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .precision import full_precision
+
 # On a CPU, keys taken at a time: enough for an efficient product, and so few that Q x CHUNK logits stay in its cache.
 CHUNK, LEAST_CHUNK, CACHED = 4096, 1024, 2**18
 #: Elsewhere, numbers in the largest tensor of a pass, the logits of a chunk of all stages: 256 MiB in float32. A queue
@@ -112,6 +114,6 @@ def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> t
 
     Source: DetCo (arXiv 2102.04803), equations 2 to 4; MoCo, equation 1.
     """
-    with torch.autocast(query.device.type, enabled=False):
+    with full_precision(query.device):
         dtype = torch.promote_types(queue.dtype, torch.float32)
         return _InfoNCE.apply(query.to(dtype), key.detach().to(dtype), queue, temperature)

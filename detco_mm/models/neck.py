@@ -10,6 +10,8 @@ from torch.autograd.function import once_differentiable
 
 from detco_mm.registry import MODELS, STAGES
 
+from .precision import full_precision
+
 SCOPES = ('global', 'local')
 NUM_PATCHES = 9  # PIRL's jigsaw is a grid of 3 x 3
 
@@ -131,7 +133,7 @@ class DetCoNeck(BaseModule):
 
         So what was encoded in groups is projected as one batch, and the weights are read once.
         """
-        with torch.autocast(maps[0].device.type, enabled=False):
+        with full_precision(maps[0].device):
             return [_GlobalPool.apply(stage_map)[:, :, None, None] for stage_map in maps]
 
     def forward(self, maps: Sequence[Tensor], scope: str) -> Tensor:
@@ -147,7 +149,7 @@ class DetCoNeck(BaseModule):
         """
         vectors = []
         # Nearly all time goes into reading the weights, of which autocast would make half-precision copies first.
-        with torch.autocast(maps[0].device.type, enabled=False):
+        with full_precision(maps[0].device):
             for stage, stage_map in zip(self.stages, maps, strict=True):
                 projection = self.projections.get_submodule(f'{scope}.{stage}')
                 pooled = _GlobalPool.apply(stage_map).to(next(projection.parameters()).dtype)

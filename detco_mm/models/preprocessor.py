@@ -1,9 +1,11 @@
 """DetCoDataPreprocessor: to the device, then to floats, and there, if asked to, to other colours."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
@@ -20,7 +22,7 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
         channels_last: Lay the floats out as channels last, which convolutions under AMP and on many CPUs prefer.
         colour: Arguments of ``detco_mm.BatchColour``, to change colours here and not in the data workers, in training;
             None for none. Switch ``colour_jitter``, ``grey_prob`` and ``blur`` of DetCoViews off then.
-        non_blocking: Do not wait for the transfer; of use with ``pin_memory``.
+        non_blocking: Do not wait for the transfer to a CUDA device; of use with ``pin_memory=True`` of the data loader.
 
     Raises:
         ValueError: if ``mean`` and ``std`` differ in length, or a ``std`` is not positive.
@@ -35,7 +37,7 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
         std: Sequence[float] = (58.395, 57.12, 57.375),
         channels_last: bool = False,
         colour: dict | None = None,
-        non_blocking: bool = False,
+        non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         if len(mean) != len(std) or min(std) <= 0:
@@ -44,6 +46,7 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
                 'and every std above 0'
             )
         self.channels_last = channels_last
+        self._sources: list[tuple[weakref.ref[Tensor], int, Tensor]] = []
         self.colour = None if colour is None else TRANSFORMS.build(dict(type='detco_mm.BatchColour', **colour))
         # Not in the state dict: the config says what they are.
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
@@ -74,8 +77,33 @@ class DetCoDataPreprocessor(BaseDataPreprocessor):
                 'number N; PackDetCoInputs with default_collate or pseudo_collate gives that'
             )
         colour = self.colour if training else None
-        inputs = [self._float(batch.to(self.device, non_blocking=self._non_blocking), colour) for batch in batches]
+        # Apple's GPU may read what it is sent after it has been freed here, unless it is waited for.
+        at_once = self._non_blocking and self.device.type == 'cuda'
+        batches = [batch.to(self.device, non_blocking=at_once) for batch in batches]
+        inputs = [self._float(batch, colour) for batch in batches]
+        self._sources = []
+        if training and colour is None and get_world_size() > 1:
+            self._sources = [(weakref.ref(v), v._version, b) for v, b in zip(inputs, batches, strict=True)]
         return dict(inputs=inputs, data_samples=self.cast_data(data.get('data_samples')))
+
+    def source(self, view: Tensor) -> Tensor | None:
+        """The uint8 images that one of the last views was made of, which ranks exchange in its place.
+
+        Args:
+            view: the very tensor that :meth:`forward` returned in training, unchanged; of any other nothing is known.
+
+        Returns:
+            The images, of which :meth:`normalise` makes the same view, bit for bit; None where they were floats or have
+            changed colours, and with a single process, which sends none.
+        """
+        for made, version, batch in self._sources:
+            if made() is view and view._version == version and batch.dtype == torch.uint8:
+                return batch
+        return None
+
+    def normalise(self, view: Tensor) -> Tensor:
+        """Turn images on the device, (N, 3, H, W) or (N, P, 3, H, W), to normalised floats."""
+        return self._float(view, None)
 
     def _batch(self, index: int, view: Tensor | Sequence[Tensor]) -> Tensor:
         if not isinstance(view, Tensor):

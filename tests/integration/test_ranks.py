@@ -16,17 +16,19 @@ from detco_mm.datasets.sampler import ResumableSampler
 from detco_mm.engine import settings
 from detco_mm.engine.checks import check_contrast_batches
 from detco_mm.engine.train_loop import ResumableTrainLoop
-from detco_mm.models.shuffle_bn import draw_permutation, shuffle, unshuffle
+from detco_mm.models.shuffle_bn import Draws, Shuffle
 from tests.integration.ranks import on_ranks
 from tests.models.test_detco import build, freeze_bn, total, views
 
 
 def shuffle_there_and_back(rank):
+    torch.manual_seed(rank)  # what is drawn on a rank must not matter
     images = torch.arange(rank * 6, rank * 6 + 6).float().view(6, 1).expand(6, 3)
-    permutation = draw_permutation(6 * torch.distributed.get_world_size(), images.device)
-    shuffled = shuffle(images, permutation)
+    permutation = Draws().permutation(6 * torch.distributed.get_world_size())
+    shuffle = Shuffle(permutation, images.device)
+    shuffled, other = shuffle.there([images, images[:, None, :2] + 0.5])
     strided = shuffled.t().contiguous().t()  # as the encoder's keys come, the stage first
-    return images, permutation, shuffled, unshuffle(strided, permutation)
+    return images, torch.from_numpy(permutation), shuffled, shuffle.back(strided), other
 
 
 @pytest.mark.parametrize('world', [2, 3])
@@ -36,6 +38,47 @@ def test_each_rank_encodes_its_part_of_one_permutation_and_gets_its_own_keys_bac
     assert all(torch.equal(result[1], permutation) for result in results)
     assert torch.equal(torch.cat([result[2][:, 0] for result in results]).long(), permutation)
     assert all(torch.equal(result[0], result[3]) for result in results)
+    # two views leave together and arrive each as what it was
+    assert all(torch.equal(result[2][:, None, :2] + 0.5, result[4]) for result in results)
+
+
+class Sent:
+    """Notes what leaves by all-to-all."""
+
+    def __init__(self):
+        self.sent = []
+        self._all_to_all = torch.distributed.all_to_all_single
+
+    def __call__(self, received, rows, **splits):
+        self.sent.append((rows.dtype, tuple(rows.shape)))
+        return self._all_to_all(received, rows, **splits)
+
+
+def losses_from_bytes_and_from_floats(rank):
+    torch.manual_seed(0)
+    torch.distributed.all_to_all_single = sent = Sent()
+    generator = torch.Generator().manual_seed(rank)
+    shapes = [(4, 3, 32, 32)] * 2 + [(4, 9, 3, 16, 16)] * 2
+    data = dict(inputs=[torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator) for shape in shapes])
+    model = build(data_preprocessor=dict(type='detco_mm.DetCoDataPreprocessor', channels_last=True))
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    found = []
+    for copied in (False, True):
+        model.load_state_dict(state)
+        model._draws = Draws()
+        wrapped = MMDistributedDataParallel(model, broadcast_buffers=False)
+        inputs = model.data_preprocessor(data, True)['inputs']
+        losses = wrapped([view.clone() for view in inputs] if copied else inputs, mode='loss')
+        found.append({name: value.detach() for name, value in losses.items()} | {'queue': model.queue.keys.clone()})
+    return *found, sent.sent
+
+
+def test_views_leave_in_one_exchange_as_bytes_which_changes_no_bit_of_the_losses():
+    for bytes_, floats, sent in on_ranks(losses_from_bytes_and_from_floats, 2):
+        assert all(torch.equal(bytes_[name], floats[name]) for name in floats)
+        pixels = 3 * 32 * 32 + 9 * 3 * 16 * 16
+        keys = (torch.float32, (4, 8, 16))
+        assert sent == [(torch.uint8, (4, pixels)), keys, (torch.float32, (4, pixels)), keys]
 
 
 def train_three_steps(rank, counts, dtype='float32'):

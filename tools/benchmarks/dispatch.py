@@ -21,6 +21,7 @@ from mmengine.registry import init_default_scope
 from parts import watch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from detco_mm.registry import MODELS
@@ -53,6 +54,14 @@ class Count(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
+class Scalars(TorchFunctionMode):
+    """Keep on the CPU what networks read as they are built: rates of their layers."""
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """Call a function."""
+        return function(*args, **(dict(kwargs or {}, device='cpu') if function is torch.linspace else kwargs or {}))
+
+
 def batch(config: Config, images: int) -> dict[str, list[Tensor]]:
     """Return uint8 views of the config's sizes, as the data workers send them."""
     steps = {step.type.rpartition('.')[2]: step for step in config.train_dataloader.dataset.pipeline}
@@ -65,8 +74,11 @@ def batch(config: Config, images: int) -> dict[str, list[Tensor]]:
 
 def count(config: Config, images: int, device: str = 'cuda') -> Counter[str]:
     """Return the number of operations of the step of N images, by part."""
+    with torch.device('meta'), Scalars():
+        model = MODELS.build(config.model).train()
     with FakeTensorMode(allow_non_fake_inputs=True):
-        model = MODELS.build(config.model).to(device).train()
+        model.to_empty(device=device)
+        model.data_preprocessor.to(device)
         counting = Count()
         watch(model, counting.part)
         data = batch(config, images)

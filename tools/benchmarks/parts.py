@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from detco_mm.models import detco
+from detco_mm.models.shuffle_bn import Draws, Shuffle
 
 Range = Callable[[str], AbstractContextManager]
 # What autograd calls on the way back through a ResNet. Names differ between CPU, cuDNN and compiled code.
@@ -65,7 +65,7 @@ def watch(model: nn.Module, ranges: Range = record_function) -> None:
         'queue': [(model.queue, 'enqueue')],
         'momentum update': [(model.key_encoder, 'update')],
         'preprocessor': [(model.data_preprocessor, 'forward')],
-        'shuffle': [(detco, name) for name in ('draw_permutation', 'shuffle', 'unshuffle')],
+        'shuffle': [(Draws, 'permutation'), (Shuffle, '__init__'), (Shuffle, 'there'), (Shuffle, 'back')],
     }
     for part, functions in parts.items():
         for owner, name in functions:

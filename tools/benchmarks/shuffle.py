@@ -19,7 +19,7 @@ from _harness import interleaved, parser, ratio, report
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from detco_mm.models.shuffle_bn import draw_permutation, shuffle
+from detco_mm.models.shuffle_bn import Shuffle
 from detco_mm.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def ours(images: torch.Tensor) -> torch.Tensor:
     """Each rank receives the images that it will encode."""
-    return shuffle(images, draw_permutation(len(images) * torch_dist.get_world_size(), images.device))
+    permutation = torch.randperm(len(images) * torch_dist.get_world_size()).numpy()  # as the other side draws it
+    return Shuffle(permutation, images.device).there([images])[0]
 
 
 def theirs(images: torch.Tensor) -> torch.Tensor:

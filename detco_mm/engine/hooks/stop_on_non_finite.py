@@ -77,7 +77,11 @@ def _some(names: Sequence[str]) -> str:
 
 @HOOKS.register_module()
 class StopOnNonFinite(Hook):
-    """Look at all gradients right before they would change the weights, which waits for the device once a step.
+    """Look at all gradients right before they would change the weights.
+
+    A fused optimizer, from its second step on, is told of what they hold on the device, and changes nothing where that
+    is not finite: the host reads it after the iteration, when MMEngine has read the losses anyway, and before anything
+    uses or writes weights. Under loss scaling, and with other optimizers, the host waits for the device in each step.
 
     A loss that is not finite shows in them, on all ranks alike once they are summed up; so no rank has to ask others.
     Where one is not finite, every rank stops with the same message: the step, the losses (of which pair and stage) and
@@ -105,6 +109,7 @@ class StopOnNonFinite(Hook):
         self._statistics: list[Tensor] = []
         self._good_statistics: list[Tensor] = []
         self._handles: list[Any] = []
+        self._unread: tuple[list[Tensor], Tensor] | None = None  # weights, and which gradients were not finite
 
     def before_train(self, runner: Runner) -> None:
         """Hook in between gradients and weights."""
@@ -118,11 +123,15 @@ class StopOnNonFinite(Hook):
         self._handles = [
             model.register_forward_hook(self._keep, with_kwargs=True),
             runner.optim_wrapper.optimizer.register_step_pre_hook(partial(self._before_step, runner)),
+            runner.optim_wrapper.optimizer.register_step_post_hook(self._after_step),
         ]
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """See to a step that the loss scaler kept from an optimizer, so that it never came by here."""
-        if self._forwards and runner.optim_wrapper.should_update():
+        """Read what a fused optimizer was told, and see to a step that the loss scaler kept from an optimizer."""
+        if self._unread:
+            (weights, bad), self._unread = self._unread, None
+            self._decide(runner, bool(bad.any()), weights, bad)
+        elif self._forwards and runner.optim_wrapper.should_update():
             self._judge(runner, SCALED)
 
     def after_train(self, runner: Runner) -> None:
@@ -159,19 +168,32 @@ class StopOnNonFinite(Hook):
         found = getattr(optimizer, 'found_inf', None)
         # a fused optimizer is called with gradients still scaled, and with what the scaler found in them
         bad = non_finite([weight.grad for weight in weights]) if found is None else found.bool()
-        if not bad.any():
+        if found is None and weights and _can_be_told(optimizer, weights):
+            optimizer.found_inf = bad.any().float()  # type: ignore[attr-defined]  # as GradScaler tells it
+            self._unread = weights, bad
+            return
+        is_bad = bool(bad.any())
+        if is_bad:
+            # Without gradients an optimizer leaves weights and state alone.
+            for weight in weights:
+                weight.grad = None
+        self._decide(runner, is_bad, weights, bad if found is None else None)
+
+    def _after_step(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        if self._unread:
+            del optimizer.found_inf  # type: ignore[attr-defined]
+
+    def _decide(self, runner: Runner, is_bad: bool, weights: list[Tensor], bad: Tensor | None) -> None:
+        """Go on where all gradients were finite; otherwise say of which weights they were not."""
+        if not is_bad:
             self._forwards.clear()
             if self._statistics:
                 torch._foreach_copy_(self._good_statistics, self._statistics)
             return
         gradients = SCALED
-        if found is None:
-            names = [self._names.get(w, 'unnamed') for w, is_bad in zip(weights, bad.tolist(), strict=True) if is_bad]
+        if bad is not None:
+            names = [self._names.get(w, 'unnamed') for w, one in zip(weights, bad.tolist(), strict=True) if one]
             gradients = f'{len(names)} of {len(weights)} gradients are not: {_some(names)}'
-        # Without gradients an optimizer leaves weights and state alone. Told of an overflow by found_inf, a fused SGD
-        # would do so too, but for its first step: it takes momentum from memory that nobody wrote (PyTorch 2.14.1).
-        for weight in weights:
-            weight.grad = None
         self._judge(runner, gradients)
 
     def _judge(self, runner: Runner, gradients: str) -> None:
@@ -210,6 +232,15 @@ class StopOnNonFinite(Hook):
 
     def _stop(self, runner: Runner, what: str) -> None:
         raise RunStopped(f'stopped at step {runner.iter + 1}: {what}. {MEND}')
+
+
+def _can_be_told(optimizer: Optimizer, weights: Sequence[Tensor]) -> bool:
+    """Whether an optimizer takes ``found_inf``: fused ones do, from their second step on.
+
+    In its first one a fused SGD would take momentum from memory that nobody wrote (PyTorch 2.14.1).
+    """
+    fused = all(group.get('fused') for group in optimizer.param_groups)
+    return fused and all(optimizer.state.get(weight) for weight in weights)
 
 
 def _tensors(inputs: Any) -> Iterable[Tensor]:
