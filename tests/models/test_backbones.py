@@ -20,6 +20,23 @@ def test_channels_are_found_at_full_size(name):
         assert [found.shape[1] for found in maps] == [256, 512, 1024, 2048]
 
 
+@pytest.mark.parametrize(
+    'backbone',
+    [
+        dict(RESNET, depth=101, **NARROW),
+        dict(RESNET, depth=152, **NARROW),
+        dict(RESNET, type='ResNeXt', depth=101, groups=2, width_per_group=4, **NARROW),
+        dict(RESNET, depth=101, stem_channels=8, base_channels=16, expansion=2),
+    ],
+    ids=['ResNet-101', 'ResNet-152', 'ResNeXt-101', 'wide ResNet-101-2'],
+)
+def test_the_deep_ones_train_every_weight_when_they_are_narrow(backbone):
+    model = build(backbone)
+    step(model, views())
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    assert all(weight.grad is not None and torch.isfinite(weight.grad).all() for weight in trained)
+
+
 @pytest.mark.parametrize('stage', STAGES)
 def test_with_one_stage_the_rest_of_the_backbone_is_frozen_and_kept(stage):
     weights = {other: float(other == stage) for other in STAGES}

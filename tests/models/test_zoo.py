@@ -75,8 +75,12 @@ def the_detectors(backbone):
     if config.pop('type') == 'mmcls.TIMMBackbone':
         return timm.create_model(**config)
     library, _, kind = backbone['type'].rpartition('.')
-    if not library:  # MMSelfSup's
+    if 'expansion' in config:  # of MMClassification's alone
+        library, config['out_indices'] = 'mmcls', (0, 1, 2, 3)
+    elif not library:  # MMSelfSup's
         library = 'mmdet'
         config.update(norm_eval=False, out_indices=(0, 1, 2, 3))  # which count no stem
+        if 'width_per_group' in config:
+            config['base_width'] = config.pop('width_per_group')
     with DefaultScope.overwrite_default_scope('mmdet'):
         return MODELS.build(dict(config, type=f'{library}.{kind}'))

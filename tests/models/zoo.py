@@ -17,6 +17,9 @@ SHALLOW = dict(out_indices=(0, 1, 2, 3))
 SMALL = {
     'ResNet-18': dict(RESNET, depth=18, **NARROW),
     'ResNet-34': dict(RESNET, depth=34, **NARROW),
+    'ResNet-50': dict(RESNET, depth=50, **NARROW),
+    'ResNeXt-50': dict(RESNET, type='ResNeXt', depth=50, groups=2, width_per_group=4, **NARROW),
+    'wide ResNet-50-2': dict(RESNET, depth=50, stem_channels=8, base_channels=16, expansion=2),
     # MMDetection's own ResNets leave BN as it is unless they are told to train it
     'ResNetV1d-18': dict(RESNET, type='mmdet.ResNetV1d', depth=18, norm_eval=False, **NARROW, **SHALLOW),
     'RegNetX-400MF': dict(RESNET, type='mmdet.RegNet', arch='regnetx_400mf', norm_eval=False, **SHALLOW),
