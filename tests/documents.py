@@ -11,12 +11,17 @@ from pathlib import Path
 from tests.integration.forked import python
 
 ROOT = Path(__file__).parents[1]
-EPOCH = ['train_dataloader.batch_size=8', 'model.queue_len=32', 'train_cfg.max_epochs=1']
+EPOCH = [
+    'train_dataloader.batch_size=8',
+    'model.queue_len=32',
+    'train_cfg.max_epochs=1',
+    'default_hooks.checkpoint.interval=1',
+]
 STEPS = ['train_dataloader.batch_size=2', 'train_cfg.max_iters=3', 'train_cfg.val_interval=3']
 # What the command of a tool, or of a tool with a config, gets at its end to be done in seconds.
 SHORTER = {
     'make_data.py': ['--unlabelled', '48', '--train', '40', '--val', '4', '--test', '4'],
-    r'train\.(py|sh) configs/(mini/detco_r18|mine/pretrain).py': [*EPOCH, 'default_hooks.checkpoint.interval=1'],
+    r'train\.(py|sh) configs/(mini/detco_r18|mine/pretrain|mine/adapt).py': EPOCH,
     'det_train.py configs/': [*STEPS, 'default_hooks.checkpoint.interval=3'],
 }
 

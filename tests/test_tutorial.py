@@ -30,11 +30,9 @@ def check(folder, printed):
 
 @pytest.fixture(scope='module')
 def short(tmp_path_factory):
-    """The folder in which all commands ran on less, and what the last ones printed."""
+    """The folder in which all commands ran on less, and what they printed."""
     folder = checkout(tmp_path_factory.mktemp('short'))
-    for block in TUTORIAL:
-        printed = run(shortened(block), folder)
-    return folder, printed
+    return folder, ''.join([run(shortened(block), folder) for block in TUTORIAL])
 
 
 def test_every_command_runs_on_what_the_one_before_left(short):
@@ -47,12 +45,16 @@ def test_the_detector_starts_from_the_backbone(short):
     assert 'backbone.pth' in logs['detco'] and 'backbone.pth' not in logs['random']
 
 
+def test_going_on_starts_from_the_file_and_ends_in_a_detector(short):
+    work = short[0] / 'work_dirs/mine'
+    assert 'backbone from "work_dirs/mine/backbone.pth": 120 tensors' in next(work.glob('adapt/*/*.log')).read_text()
+    assert 'work_dirs/mine/adapted/backbone.pth' in next(work.glob('adapted/*/*.log')).read_text()
+
+
 @pytest.mark.exhaustive
 def test_commands_run_exactly_as_written(tmp_path):
     folder = checkout(tmp_path)
-    for block in TUTORIAL:
-        printed = run(block, folder)
-    check(folder, printed)
+    check(folder, ''.join([run(block, folder) for block in TUTORIAL]))
 
 
 def swapped(folder, name, base):
@@ -64,16 +66,23 @@ def swapped(folder, name, base):
     return path
 
 
-def test_the_full_pre_training_takes_the_same_config(short):
+@pytest.mark.parametrize(
+    ('name', 'base'),
+    [
+        ('pretrain', '../detco_r50_8xb32.py'),
+        pytest.param('adapt', '../adapt/detco_r50_adapt.py', marks=pytest.mark.exhaustive),
+    ],
+)
+def test_the_full_pre_training_takes_the_same_config(short, name, base):
     folder, _ = short
-    swapped(folder, 'pretrain', '../detco_r50_8xb32.py')
+    swapped(folder, name, base)
     run(
-        'python tools/train.py configs/mine/pretrain-gpu.py --work-dir work_dirs/full --cfg-options '
+        f'python tools/train.py configs/mine/{name}-gpu.py --work-dir work_dirs/full-{name} --cfg-options '
         'train_dataloader.batch_size=2 train_dataloader.num_workers=1 train_dataloader.dataset.indices=4 '
         'train_cfg.max_epochs=1 model.queue_len=2 default_hooks.checkpoint.interval=1',
         folder,
     )
-    assert (folder / 'work_dirs/full/epoch_1.pth').is_file()
+    assert (folder / f'work_dirs/full-{name}/epoch_1.pth').is_file()
 
 
 @pytest.mark.parametrize('base', ['../mmdet/mask-rcnn_r50_fpn_12k_coco.py', '../mmdet/retinanet_r50_fpn_12k_coco.py'])
