@@ -21,7 +21,8 @@ def is_registered(name: Any) -> bool:
     if not isinstance(name, str):
         return False
     scope, _, bare = name.rpartition('.')
-    for package in SCOPES[2:]:  # the roots are MMEngine's, and mmcv registers with them
+    importlib.import_module('mmcv.cnn')  # mmcv registers norms and activations with MMEngine's roots
+    for package in SCOPES[2:]:
         with contextlib.suppress(ImportError):
             importlib.import_module(f'{package}.registry')
     return any(
