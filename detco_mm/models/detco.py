@@ -209,7 +209,9 @@ class DetCo(BaseModel):
             if starts_step:
                 self.key_encoder.update(self.backbone, self.neck)
             key_views = {'global': global_key, 'local': local_key}
-            keys = self._encode_keys({scope: key_views[scope] for scope in self.head.key_scopes})
+            # who only looks leaves the orders of the steps to come as they are
+            draws = self._draws if trains else Draws()
+            keys = self._encode_keys({scope: key_views[scope] for scope in self.head.key_scopes}, draws)
 
         # contrast with the positives and the queues
         rows = self.queue.keys.view(len(self.head.key_scopes), len(self.head.stages), *self.queue.keys.shape[1:])
@@ -243,13 +245,13 @@ class DetCo(BaseModel):
             return encoder.neck([torch.cat(pooled) for pooled in zip(*parts, strict=True)], scope)
         return parts[0] if groups == 1 else torch.cat(parts, dim=1)
 
-    def _encode_keys(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _encode_keys(self, views: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """Encode the key views, shuffled for making use of BN, to scope -> (S, N, D)."""
         count, device = len(next(iter(views.values()))), next(iter(views.values())).device
         groups = self.bn_groups(count)
         if not (self.bn_groups.shuffle_bn and (get_world_size() > 1 or groups > 1)):
             return {scope: self._encode(self.key_encoder, view, scope, groups) for scope, view in views.items()}
-        shuffle = Shuffle(self._draws.permutation(count * get_world_size()), device)
+        shuffle = Shuffle(draws.permutation(count * get_world_size()), device)
         shuffled = self._exchange(list(views.values()), shuffle)
         keys = [
             self._encode(self.key_encoder, view, scope, groups) for scope, view in zip(views, shuffled, strict=True)

@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from detco_mm.models import DetCo
+from detco_mm.models.shuffle_bn import Draws
 
 
 def build(**overrides):
@@ -135,6 +136,15 @@ def test_a_loss_that_nobody_steps_after_moves_neither_key_encoder_nor_queue(way)
     if way == 'within a step':
         model.loss(views(2, seed=2))
         assert int(model.queue.pointer) == 4  # of both micro-batches, and none of what was between them
+
+
+def test_a_look_leaves_the_orders_of_the_steps_to_come():
+    model = build(bn_splits=2)
+    with torch.no_grad():
+        model.loss(views(4))
+    assert vars(model._draws) == vars(Draws())
+    model.loss(views(4))
+    assert vars(model._draws) != vars(Draws())
 
 
 @pytest.mark.parametrize('splits', [2, 4])
