@@ -63,6 +63,8 @@ def test_pre_training_with_data_workers_runs_and_ends(elsewhere, tmp_path):
     assert '1 times up to now an image could not be decoded' in done.stdout + done.stderr
 
 
+# of the two systems, the one that lacks more
+@pytest.mark.parametrize('elsewhere', ['Windows', pytest.param('macOS', marks=pytest.mark.exhaustive)], indirect=True)
 @pytest.mark.slow
 def test_fine_tuning_with_data_workers_runs_and_ends(elsewhere, tmp_path):
     root = layouts.embedded(tmp_path / 'data', train=4, val=2)
