@@ -38,7 +38,7 @@ MISSING = {
     'macOS': ['sigwaitinfo', 'sigtimedwait'],
     'Windows': ['SIGUSR1', 'SIGUSR2', 'sigwaitinfo', 'sigtimedwait', 'sigwait', 'pthread_sigmask', 'pthread_kill'],
 }
-WORKERS = ['train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True']
+WORKERS = ['train_dataloader.num_workers=1', 'train_dataloader.persistent_workers=True']
 
 
 @pytest.fixture(params=MISSING)
