@@ -81,6 +81,8 @@ def fingerprints(paths: Sequence[str], report: Report | None = None) -> tuple[li
 def _fingerprint(path: str) -> np.ndarray | None:
     from imagehash import phash
 
+    if os.path.exists(path) and not os.path.isfile(path):
+        return None  # a pipe would be waited for
     try:
         data = fileio.get(path)
         header = read_header(data)

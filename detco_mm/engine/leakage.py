@@ -72,7 +72,7 @@ def find_leaks(
 
 
 def find_repeats(paths: Sequence[str], folder: str, out: Path, sample: int = SAMPLE) -> str | None:
-    """Look for images that repeat one another, such as frames of a film.
+    """Look for images that repeat one another, such as frames of a video.
 
     Args:
         paths: of the images, in the order of their names.
@@ -99,7 +99,7 @@ def find_repeats(paths: Sequence[str], folder: str, out: Path, sample: int = SAM
     else:
         way_out = f'tools/check_images.py {shlex.quote(folder)} looks at all, and lists one of each'
     return (
-        f'{repeats:,} of {_of(chosen, paths)} repeat another one. Frames of one film meet each other as negatives, '
+        f'{repeats:,} of {_of(chosen, paths)} repeat another one. Frames of one video meet each other as negatives, '
         f'which teaches to tell apart what is the same; {way_out}'
     )
 

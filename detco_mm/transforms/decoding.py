@@ -87,7 +87,11 @@ def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image | Tiff
         if data.startswith(MAGIC):
             return _tiff_header(data, max_pixels)
         other = other_kind(data[:64])
-        said = f'it {other}' if other else f'it is no image in a format read here: {", ".join(_FORMATS)}'
+        said = (
+            f'it {other}'
+            if other and other != 'is an image'
+            else f'it is no image in a format read here: {", ".join(_FORMATS)}'
+        )
         raise UndecodableImage('no known image format', said) from error
     except Exception as error:  # whatever a damaged header makes Pillow's readers run into
         raise damaged(error) from error

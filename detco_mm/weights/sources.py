@@ -125,8 +125,8 @@ def find_source(
         if shape is None:
             names = [name for _, tensors in dicts_of_tensors(checkpoint) for name in tensors]
             raise ValueError(
-                f'no ResNet is in it, and no config that tells the class of its backbone ({shortened(names, 3)}): '
-                'give the config that it was trained with, --config CONFIG'
+                'no ResNet is in it, and no config that tells the class of its backbone. It starts with '
+                f'{shortened(names, 3)}: give the config that it was trained with, --config CONFIG'
             )
         config = resnet_config(shape)
     module = build_quietly(config)

@@ -79,6 +79,7 @@ def test_a_plain_runner_whose_model_takes_other_channels_stops_in_one_line(deep,
 
 def test_the_log_names_a_range_that_is_stated(deep, tmp_path):
     cfg = config(deep / '3', tmp_path, value_range=RANGE)
+    cfg.experiment_name = 'stated'  # MMEngine keeps the log of a run that began within the same second
     apply_command_line(cfg)
     with DefaultScope.overwrite_default_scope('mmselfsup'):
         settle_pixels(cfg)

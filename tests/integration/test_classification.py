@@ -79,7 +79,12 @@ def test_neighbours_on_imagenets_folders(tmp_path, imagenet, backbone):
 def test_a_linear_classifier_learns_and_the_backbone_does_not(tmp_path, imagenet, backbone):
     work = tmp_path / 'run'
     options = [*small(imagenet), 'train_dataloader.dataset.pipeline.1.scale=40', 'train_dataloader.batch_size=6']
-    options += ['train_cfg.max_epochs=4', 'optim_wrapper.optimizer.lr=1.0', 'default_hooks.checkpoint.interval=4']
+    options += [
+        'train_cfg.max_epochs=4',
+        'optim_wrapper.optimizer.lr=1.0',
+        'param_scheduler.gamma=1.0',
+        'default_hooks.checkpoint.interval=4',
+    ]
     ran('cls_train.py', LINEAR, backbone, '--work-dir', work, *options)
     given = torch.load(backbone, weights_only=True)['state_dict']
     after = torch.load(work / 'epoch_4.pth', weights_only=False)['state_dict']
