@@ -30,8 +30,8 @@ SCENES = ['--objects', '1', '4', '--clutter', '0', '2', '--diameter', '28', '100
 SIZES: dict[str, dict[str, Any]] = {
     'small': {
         'data': {'unlabelled': 2000, 'train': 300, 'val': 150, 'test': 0},
-        'epochs': 6,
-        'finetune_iters': 350,
+        'epochs': 5,
+        'finetune_iters': 300,
         'seconds': {'data': 11, 'pretrain': 261, 'export': 5, 'random': 142, 'detco': 142},
     },
     'medium': {
@@ -45,7 +45,8 @@ SIZES: dict[str, dict[str, Any]] = {
 
 def epochs(count: int) -> dict[str, Any]:
     """Return the settings that shorten or lengthen the pre-training with its schedule."""
-    return {'train_cfg.max_epochs': count}
+    # channels last: a sixth less processor time for ResNet-18 on a CPU
+    return {'train_cfg.max_epochs': count, 'model.data_preprocessor.channels_last': True}
 
 
 def iterations(iters: int) -> dict[str, Any]:
