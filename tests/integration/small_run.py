@@ -97,9 +97,9 @@ def rank_of(run, number):
     )
 
 
-def kill_all(run):
-    """Have the machine fail: kill -9 of everything at once."""
-    for process in [*started_by(run), run]:
+def kill_all(run, started=None):
+    """Have the machine fail: kill -9 of everything at once; `started` is what was known to be below the run."""
+    for process in [*(started_by(run) if started is None else started), run]:
         try:
             process.kill()
         except psutil.NoSuchProcess:

@@ -144,8 +144,10 @@ def whole_of_two(images, tmp_path_factory):
 def test_two_ranks_that_are_killed_go_on_exactly(images, whole_of_two, tmp_path):
     cut = tmp_path / 'cut'
     run = two_ranks(images, cut)
+    wait_for(run, cut, 2)
+    started = started_by(run)  # now, for the four steps before the next checkpoint are soon over
     wait_for(run, cut, 8)
-    kill_all(run)
+    kill_all(run, started)
     assert two_ranks(images, cut, '--resume').wait(240) == 0, output(cut)
     assert 'resumed epoch: 1, iter: 6' in output(cut)
     assert losses(cut) == losses(whole_of_two)
@@ -166,8 +168,10 @@ def test_two_ranks_are_asked_to_stop_through_the_script_that_started_them(images
 def test_a_rank_that_is_killed_is_named_and_all_start_again_from_the_last_checkpoint(images, whole_of_two, tmp_path):
     cut = tmp_path / 'cut'
     run = two_ranks(images, cut, MAX_RESTARTS='1')
+    wait_for(run, cut, 2)
+    rank = rank_of(run, 1)  # now, as above
     wait_for(run, cut, 8)
-    rank_of(run, 1).kill()
+    rank.kill()
     assert run.wait(240) == 0, output(cut)
     assert 'failed (exitcode: -9) local_rank: 1' in output(cut) and 'resumed epoch: 1, iter: 6' in output(cut)
     assert losses(cut) == losses(whole_of_two)
