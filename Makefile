@@ -32,7 +32,7 @@ test: setup lint test-only ## lint, types and tests
 test-all: setup lint ## the same, and the tests that take a minute or more: what CI runs
 	$(PYTEST) -m 'not exhaustive'
 
-test-exhaustive: setup ## the tutorial as written, every detector at full size, twenty kills: by hand
+test-exhaustive: setup ## the tutorial as written, every detector at full size, twenty kills, other systems: by hand
 	$(PYTEST) -m exhaustive
 
 test-only: setup

@@ -73,6 +73,7 @@ def swapped(folder, name, base):
         pytest.param('adapt', '../adapt/detco_r50_adapt.py', marks=pytest.mark.exhaustive),
     ],
 )
+@pytest.mark.exhaustive
 def test_the_full_pre_training_takes_the_same_config(short, name, base):
     folder, _ = short
     swapped(folder, name, base)
@@ -85,7 +86,13 @@ def test_the_full_pre_training_takes_the_same_config(short, name, base):
     assert (folder / f'work_dirs/full-{name}/epoch_1.pth').is_file()
 
 
-@pytest.mark.parametrize('base', ['../mmdet/mask-rcnn_r50_fpn_12k_coco.py', '../mmdet/retinanet_r50_fpn_12k_coco.py'])
+@pytest.mark.parametrize(
+    'base',
+    [
+        pytest.param('../mmdet/mask-rcnn_r50_fpn_12k_coco.py', marks=pytest.mark.exhaustive),
+        '../mmdet/retinanet_r50_fpn_12k_coco.py',
+    ],
+)
 def test_the_full_detectors_take_the_same_config(short, base, tmp_path):
     folder, _ = short
     path = swapped(folder, 'detector', base)

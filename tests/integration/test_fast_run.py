@@ -95,6 +95,7 @@ def test_compiled_backbones_leave_losses_and_checkpoint_as_they_are(images, plai
     check(train(images, tmp_path / 'run', TRACED), plain, tmp_path / 'run', 1e-5)
 
 
+@pytest.mark.exhaustive  # tracing takes each rank as long as one process above
 def test_compiled_backbones_train_on_two_ranks(images, tmp_path):
     two = dict(tool='tools/dist_train.sh', processes=[2])
     half = 'train_dataloader.batch_size=6'

@@ -98,6 +98,7 @@ def test_mim_trains_a_config_found_by_its_name_in_an_empty_folder(python, tmp_pa
     assert len(logged) == 2 and all(math.isfinite(row['loss']) for row in logged.values())
 
 
+@pytest.mark.exhaustive  # as from a checkout, below
 def test_mim_runs_fine_tuning_with_a_config_of_the_package(python, tmp_path):
     line = ['-m', 'mim', 'run', 'detco_mm', 'det_train', DETECTOR, 'absent.pth']
     assert 'no checkpoint at "absent.pth"' in run(python, *line, folder=tmp_path, fails=True)

@@ -52,6 +52,8 @@ def elsewhere(request, tmp_path, monkeypatch):
     return request.param
 
 
+# of the two systems, the one where such a run once never ended
+@pytest.mark.parametrize('elsewhere', ['macOS', pytest.param('Windows', marks=pytest.mark.exhaustive)], indirect=True)
 def test_pre_training_with_data_workers_runs_and_ends(elsewhere, tmp_path):
     images = photographs(tmp_path / 'images', 12)
     (images / '03.jpg').write_text('no image')  # counted in memory that the workers share

@@ -52,7 +52,7 @@ def test_a_rank_that_is_stopped_is_named(stopped, images, tmp_path):
     wait_for_message(run, folder, f'watchdog of rank {1 - stopped}: rank {stopped} on {socket.gethostname()}')
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # torchrun waits 30 s for the rank that is stopped
 def test_ranks_that_one_has_left_alone_start_again_from_the_last_checkpoint(images, tmp_path):
     folder = tmp_path / 'run'
     run = train(images, folder, 'train_cfg.max_epochs=6', MAX_RESTARTS='1')
