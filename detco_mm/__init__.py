@@ -6,7 +6,7 @@ versions.check_versions()
 versions.check_opencv()
 
 from .compat import ops, repairs  # noqa: E402  (they import what is checked above)
-from .version import __version__  # noqa: E402
+from .version import __version__  # noqa: E402  (as above)
 
 ops.install()
 repairs.repair()

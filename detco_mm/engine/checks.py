@@ -151,7 +151,7 @@ def check_contrast_batches(loader: DataLoader) -> int:
     steps, last = len(loader), size
     if not loader.drop_last and not isinstance(sampler, InfiniteSampler):
         last = len(sampler) - (steps - 1) * size
-    first, *others = all_gather_object((len(loader.dataset), steps, size, last))  # type: ignore[arg-type]
+    first, *others = all_gather_object((len(loader.dataset), steps, size, last))  # type: ignore[arg-type]  # as above
     for rank, other in enumerate(others, start=1):
         if other != first:
             said = '{} images and {} batches of {}, the last one of {}'

@@ -49,6 +49,8 @@ def reestimated(
     known = checkpoint.get('meta', {}).get('bn_statistics')
     cfg = ConfigDict(read_config_text(checkpoint))
     loader = cfg.get('train_dataloader')
+    if not loader or loader.get('dataset', {}).get('type') != 'detco_mm.ImageFolder':
+        loader = None  # a detector's, say, whose statistics are not those of a pre-training
     if images is None:
         if known or not loader or not Path(loader.dataset.get('data_root') or '').is_dir():
             return dict(weights), known

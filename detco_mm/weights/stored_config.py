@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from detco_mm.checkpoints.config_text import read_config_text
-from detco_mm.checkpoints.registered import is_registered
+from detco_mm.checkpoints.registered import check_types
 
 #: Names of networks, styles and the like, as opposed to paths and addresses (timm's ``hf-hub:...``).
 _WORD = re.compile(r'[\w.+-]*')
@@ -48,6 +48,8 @@ def stated(backbone: Mapping[str, Any], scope: str | None = None, trusted: bool 
     config = dict(backbone)
     if scope and '.' not in str(config.get('type', '.')):
         config['type'] = f'{scope}.{config["type"]}'
+    if not trusted:
+        check_types(config, 'backbone')
     return _plain(config, 'backbone', trusted)
 
 
@@ -56,8 +58,7 @@ def _plain(value: Any, name: str, trusted: bool) -> Any:
         return {key: _plain(entry, f'{name}.{key}', trusted) for key, entry in value.items() if key not in _FILES}
     if isinstance(value, list | tuple):
         return [_plain(entry, name, trusted) for entry in value]
-    allowed = is_registered if name.endswith('.type') else _WORD.fullmatch
-    if isinstance(value, str) and not trusted and not allowed(value):
+    if isinstance(value, str) and not trusted and not _WORD.fullmatch(value):
         raise ValueError(
             f'its config has {name}={value!r}, and of what a file asks for only classes of OpenMMLab are built, and no '
             'place is read: give a config that you trust, --config CONFIG'

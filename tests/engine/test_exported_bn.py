@@ -69,6 +69,8 @@ def test_where_the_images_are_gone_the_statistics_stay_and_that_is_said(run, ima
     assert reestimated(dict(state_dict=weights), weights) == (weights, None)
     with pytest.raises(ValueError, match='holds no config of a pre-training'):
         reestimated(dict(state_dict=weights), weights, images)
+    text = checkpoint['meta']['cfg'].replace('/nowhere', str(images)).replace('detco_mm.ImageFolder', 'CocoDataset')
+    assert reestimated(dict(meta=dict(cfg=text)), weights) == (weights, None)  # a detector's
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,8 @@ def test_a_checkpoint_of_somebody_else_has_nothing_called(part, run, images, tmp
     text, part = checkpoint['meta']['cfg'], part.replace('"', "'")
     assert part in text
     checkpoint['meta']['cfg'] = text.replace(part, f"type='mmengine.mkdir_or_exist', dir_name='{tmp_path}/called'")
-    with pytest.raises(ValueError, match='only classes of OpenMMLab are built'):
+    # another data set makes it no pre-training's, and nothing of it is built either
+    with pytest.raises(ValueError, match='only classes of OpenMMLab are built|holds no config of a pre-training'):
         reestimated(checkpoint, {}, images)
     assert not (tmp_path / 'called').exists()
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -14,6 +14,7 @@ from detco_mm.datasets.duplicates import all_held_out
 from detco_mm.datasets.image_folder import ImageFolder
 from detco_mm.engine.errors import RunStopped
 from detco_mm.engine.leakage import SAMPLE, find_leaks, find_repeats
+from detco_mm.engine.ranks import heed_first_rank
 from detco_mm.registry import HOOKS
 
 
@@ -48,15 +49,8 @@ class CheckImages(Hook):
             return
         if not held_out and find_spec('imagehash') is None:
             return
-        said: list[Any] = [None]
-        if is_main_process():
-            try:
-                self._look(runner, dataset, [held_out] if isinstance(held_out, str) else held_out)
-            except (OSError, ValueError, ModuleNotFoundError, RunStopped) as error:
-                said = [error]
-        broadcast_object_list(said)
-        if isinstance(said[0], Exception):
-            raise said[0]
+        places = [held_out] if isinstance(held_out, str) else held_out
+        heed_first_rank(lambda: self._look(runner, dataset, places) if is_main_process() else None)
 
     def _look(self, runner: Runner, dataset: ImageFolder, held_out: Sequence[str]) -> None:
         paths = [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
