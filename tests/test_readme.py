@@ -36,6 +36,16 @@ def test_every_file_that_the_readme_names_is_there():
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
+def test_every_link_within_the_documents_leads_somewhere():
+    dead = [
+        f'{page.relative_to(ROOT)}: {link}'
+        for page in [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')]
+        for link in re.findall(r'\]\(([^)\s#]+)(?:#[^)]*)?\)', page.read_text())
+        if '://' not in link and not (page.parent / link).exists()
+    ]
+    assert dead == []
+
+
 def test_commands_for_many_gpus_name_a_config_that_builds():
     for command in commands('sh'):
         for config in re.findall(r'configs/\S+\.py', command):
