@@ -48,7 +48,7 @@ if __name__ == '__main__':
         if tried['deviation'] is None
         else f'maps of an image differ by {tried["deviation"]:.1g} of their largest value'
     )
-    hint = '' if args.keep_statistics else ', and the images that it was trained on are not here: give some by --images'
+    hint = '' if args.keep_statistics else '; for those of a pre-training, --images FOLDER re-estimates them'
     print(f'BN statistics {meta.get("bn_statistics") or "as in the checkpoint" + hint}')
     print(f'{args.out}: {len(exported["state_dict"])} tensors, SHA-256 {meta["sha256"]}')
     print(f'for {meta["to"]}: {tried["network"]}; {compared}')

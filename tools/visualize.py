@@ -40,7 +40,7 @@ from detco_mm.visualization.scalars import read_rows
 from detco_mm.visualization.similarity_widget import similarity_widget
 from detco_mm.weights import load_backbone
 
-LEAST = 10  # for t-SNE
+MIN_OBJECTS = 10  # for t-SNE
 
 
 def parse() -> argparse.Namespace:
@@ -74,8 +74,8 @@ def main() -> None:
     config = read_config(args.config)
     check_sections(config, ['train_dataloader'])
     check_seeds([args.seed])
-    if args.most < LEAST:
-        raise ValueError(f'--most {args.most}: it is a number of objects, at least {LEAST}')
+    if args.most < MIN_OBJECTS:
+        raise ValueError(f'--most {args.most}: it is a number of objects, at least {MIN_OBJECTS}')
     if args.run and not read_rows(args.run, newest_only=False):
         raise ValueError(
             f'nothing was logged in "{args.run}": it holds no */vis_data/scalars.json; give a work directory'
@@ -128,9 +128,12 @@ def main() -> None:
     if args.run:
         sections.append(Section('Training', pictures=curves.pretraining_curves(read_rows(args.run, newest_only=False))))
     if args.objects and models:
-        features, chosen = {}, None
+        features, chosen, cut_out = {}, None, {}
         for name, (backbone, inputs) in models.items():
-            crops, labels = object_crops(*args.objects, size=64, pixels=inputs.pixels)
+            read_as = str(inputs.pixels.settings())  # most checkpoints see the same pixels
+            if read_as not in cut_out:
+                cut_out[read_as] = object_crops(*args.objects, size=64, pixels=inputs.pixels)
+            crops, labels = cut_out[read_as]
             if chosen is None:
                 chosen = np.sort(np.random.permutation(len(crops))[: args.most])
             features[name] = stage_features(backbone, crops[chosen], inputs.mean, inputs.std)[args.stage]

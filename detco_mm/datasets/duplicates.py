@@ -193,7 +193,7 @@ def all_held_out(places: str | Sequence[str]) -> list[str]:
 
 
 def sampled(paths: Sequence[str], count: int) -> list[str]:
-    """Choose images in runs of neighbours, for the frames of a film lie side by side; all if they are no more.
+    """Choose images in runs of neighbours, for the frames of a video lie side by side; all if they are no more.
 
     Args:
         paths: of all images, in the order of their names.

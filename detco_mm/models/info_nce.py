@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from .precision import full_precision
 
 # On a CPU, keys taken at a time: enough for an efficient product, and so few that Q x CHUNK logits stay in its cache.
-CHUNK, LEAST_CHUNK, CACHED = 4096, 1024, 2**18
+CHUNK, MIN_CHUNK, CACHED = 4096, 1024, 2**18
 #: Elsewhere, numbers in the largest tensor of a pass, the logits of a chunk of all stages: 256 MiB in float32. A queue
 #: in half precision is converted by the same chunks, into no more.
 HELD = 2**26
@@ -31,8 +31,8 @@ def chunk_length(query: Tensor) -> int:
     """
     rows, dim = query.shape[-2:]
     if query.device.type == 'cpu':
-        return min(CHUNK, max(LEAST_CHUNK, CACHED // max(rows, 1)))
-    return max(LEAST_CHUNK, HELD // max(query.shape[:-2].numel() * max(rows, dim), 1))
+        return min(CHUNK, max(MIN_CHUNK, CACHED // max(rows, 1)))
+    return max(MIN_CHUNK, HELD // max(query.shape[:-2].numel() * max(rows, dim), 1))
 
 
 def stream(query: Tensor, key: Tensor, queue: Tensor, temperature: float, chunk: int) -> tuple[Tensor, Tensor, Tensor]:
