@@ -152,3 +152,30 @@ def _norms_alone_in_training(backbones: Sequence[nn.Module]) -> Iterator[list[_B
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
+
+
+@contextmanager
+def batch_statistics(network: nn.Module) -> Iterator[int]:
+    """Have the BN of a network normalise by the statistics of each batch, and everything else evaluate.
+
+    Nothing of the network changes: neither mode nor running statistics. No rank waits for another one, not in SyncBN
+    either. BN that is in evaluation mode, as with ``norm_eval=True``, keeps to what its weights were trained with.
+
+    Yields:
+        How many BN layers that is.
+    """
+    modules = list(network.modules())
+    modes = [module.training for module in modules]
+    norms: list[Any] = [module for module in modules if isinstance(module, _BatchNorm) and module.training]
+    kept = [(norm.running_mean, norm.running_var) for norm in norms]
+    try:
+        for module in modules:
+            module.training = False
+        for norm in norms:
+            norm.running_mean = norm.running_var = None
+        yield len(norms)
+    finally:
+        for norm, (mean, var) in zip(norms, kept, strict=True):
+            norm.running_mean, norm.running_var = mean, var
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode

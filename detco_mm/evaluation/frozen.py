@@ -1,6 +1,6 @@
 """What frozen features know: kNN and linear accuracy on the annotated objects of a COCO-format set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from detco_mm.datasets.coco_labels import check_coco, usable_labels
+from detco_mm.registry import STAGES
 from detco_mm.transforms.crops import resized_crop
 from detco_mm.transforms.loading import read_image
 from detco_mm.transforms.pixels import Pixels
-from detco_mm.visualization.figures import STAGES
 
 # Wu et al. (arXiv 1805.01978), section 3.4; MMSelfSup's kNN benchmark has the same among its choices.
 NEIGHBOURS, TEMPERATURE = 20, 0.07
@@ -48,25 +48,35 @@ def object_crops(
         ValueError: if no object is left, or an image cannot be read; LabelError if the annotations cannot be used.
     """
     pixels = pixels or Pixels()
-    content = usable_labels(annotations, images, objects=False, categories=False).content
-    names = {image['id']: image['file_name'] for image in content['images']}
     crops, labels = [], []
-    for image_id, objects in _by_image(content['annotations']):
-        image = read_image(Path(images, names[image_id]), pixels)
+    for path, objects in labelled_objects(annotations, images, smallest).items():
+        image = read_image(path, pixels)
         height, width = image.shape[:2]
         for found in objects:
             left, top, box_width, box_height = found['bbox']
-            if found.get('iscrowd') or max(box_width, box_height) < smallest:
-                continue
             side = min(round(context * max(box_width, box_height)), height, width)
             # a square around the middle of the box, moved into the image where it sticks out
             y = min(max(round(top + box_height / 2 - side / 2), 0), height - side)
             x = min(max(round(left + box_width / 2 - side / 2), 0), width - side)
             crops.append(resized_crop(image, (y, x, side, side), size))
             labels.append(found['category_id'])
-    if not crops:
-        raise ValueError(f'{annotations}: no object of at least {smallest} pixels is annotated')
     return np.stack(crops), np.array(labels)
+
+
+def labelled_objects(annotations: str | Path, images: str | Path, smallest: int = 8) -> dict[Path, list[dict]]:
+    """Find the annotations of objects by the image that they are on, without reading it.
+
+    Args and errors as for :func:`object_crops`.
+    """
+    content = usable_labels(annotations, images, objects=False, categories=False).content
+    names = {image['id']: image['file_name'] for image in content['images']}
+    found: dict[Path, list[dict]] = {}
+    for each in content['annotations']:
+        if not each.get('iscrowd') and max(each['bbox'][2:]) >= smallest:
+            found.setdefault(Path(images, names[each['image_id']]), []).append(each)
+    if not found:
+        raise ValueError(f'{annotations}: no object of at least {smallest} pixels is annotated')
+    return found
 
 
 def object_images(annotations: str | Path, images: str | Path) -> list[str]:
@@ -80,14 +90,6 @@ def object_images(annotations: str | Path, images: str | Path) -> list[str]:
     return [str(Path(images, image['file_name'])) for id_, image in labels.images.items() if id_ not in labels.lost]
 
 
-def _by_image(objects: Sequence[dict]) -> Iterator[tuple[int, list[dict]]]:
-    grouped: dict[int, list[dict]] = {}
-    for found in objects:
-        grouped.setdefault(found['image_id'], []).append(found)
-    yield from grouped.items()
-
-
-@torch.no_grad()
 def stage_features(
     backbone: nn.Module, images: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float], batch: int = 64
 ) -> dict[str, NDArray[np.float32]]:
@@ -104,16 +106,30 @@ def stage_features(
         For each stage (M, C).
     """
     backbone.eval()
+    parts = [images[start : start + batch] for start in range(0, len(images), batch)]
+    pooled = [[found.mean((2, 3)) for found in maps] for maps in stage_maps(backbone, parts, mean, std)]
+    return by_stage(pooled)
+
+
+@torch.no_grad()
+def stage_maps(
+    backbone: nn.Module, batches: Iterable[NDArray[np.uint8]], mean: Sequence[float], std: Sequence[float]
+) -> Iterator[Sequence[Tensor]]:
+    """Yield the maps of res2..res5 for each batch of images, in the mode that a backbone is in.
+
+    Args and shapes as for :func:`stage_features`.
+    """
     device = next(backbone.parameters()).device
-    pooled: list[list[Tensor]] = [[] for _ in STAGES]
-    for start in range(0, len(images), batch):
-        pixels = torch.from_numpy(images[start : start + batch]).to(device).permute(0, 3, 1, 2).float()
-        pixels = (pixels - torch.tensor(mean, device=device).view(-1, 1, 1)) / torch.tensor(std, device=device).view(
-            -1, 1, 1
-        )
-        for stage, stage_map in zip(pooled, backbone(pixels), strict=True):
-            stage.append(stage_map.mean((2, 3)).cpu())
-    return {name: torch.cat(parts).numpy() for name, parts in zip(STAGES, pooled, strict=True)}
+    centre, scale = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (mean, std))
+    for images in batches:
+        pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
+        yield backbone.forward((pixels - centre) / scale)  # not __call__, which may be compiled
+
+
+def by_stage(pooled: Iterable[Sequence[Tensor]]) -> dict[str, NDArray[np.float32]]:
+    """Join what was pooled of the four maps of each batch, each (M, C), by the name of the stage."""
+    columns = zip(STAGES, zip(*pooled, strict=True), strict=True)
+    return {name: torch.cat([part.cpu() for part in parts]).numpy() for name, parts in columns}
 
 
 def accuracies(

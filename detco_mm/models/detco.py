@@ -226,6 +226,28 @@ class DetCo(BaseModel):
             self._pending_keys.clear()
         return losses
 
+    @torch.no_grad()
+    def embed(self, inputs: list[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Embed views to look at them: nothing is shuffled, no key enters the queue.
+
+        Args:
+            inputs: as for :meth:`loss`.
+
+        Returns:
+            For each scope whose keys a pair uses, queries and keys of the same images, each (S, N, D).
+        """
+        global_query, global_key, local_query, local_key = inputs
+        views = {'global': (global_query, global_key), 'local': (local_query, local_key)}
+
+        def encode(encoder: Any, view: Tensor, scope: str) -> Tensor:
+            maps = encoder.backbone.forward(view.flatten(0, -4))  # not __call__, which may be compiled
+            return encoder.neck([maps[place] for place in self._places], scope)
+
+        return {
+            scope: (encode(self, views[scope][0], scope), encode(self.key_encoder, views[scope][1], scope))
+            for scope in self.head.key_scopes
+        }
+
     def _encode(self, encoder: Any, view: Tensor, scope: str, groups: int = 1) -> Tensor:
         """Encode one view, patches as a batch of small images and BN's groups one by one, to (S, N, D)."""
         images = view.flatten(0, 1) if scope == 'local' else view

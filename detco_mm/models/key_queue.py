@@ -48,6 +48,11 @@ class KeyQueue(nn.Module):
         """K, the number of keys in each row."""
         return self.keys.shape[1]
 
+    def newest(self, count: int) -> Tensor:
+        """Return the newest keys, (G, min(count, K), D), the last one first."""
+        back = torch.arange(1, min(count, self.length) + 1, device=self.keys.device)
+        return self.keys[:, (self.pointer - back) % self.length]
+
     def check_batch(self, num_keys: int) -> None:
         """Refuse a batch that would overwrite itself.
 

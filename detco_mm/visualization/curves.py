@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from detco_mm.visualization.figures import PAIR_NAMES, PAIRS, RUN_COLOURS, STAGE_COLOURS, STAGES, STYLE, png
 from detco_mm.visualization.report import COCO
-from detco_mm.visualization.scalars import Row, evaluations, series, training_rows
+from detco_mm.visualization.scalars import PROBE, Row, evaluations, series, training_rows
 
 SIZE = (5.2, 3.1)  # inches: two beside each other on a desk, one below the other on a phone
 
@@ -43,7 +43,7 @@ def pretraining_curves(rows: Sequence[Row]) -> dict[str, bytes]:
     Raises:
         ValueError: if no row carries a finite loss.
     """
-    rows = training_rows(rows)
+    all_rows, rows = rows, training_rows(rows)
     if not any(math.isfinite(row['loss']) for row in rows):
         raise ValueError('no finite loss among the scalars of pre-training: look at its log')
     charts: dict[str, bytes] = {}
@@ -66,6 +66,30 @@ def pretraining_curves(rows: Sequence[Row]) -> dict[str, bytes]:
                     f'{what}, {PAIR_NAMES[pair]} ({pair}), by stage'
                     + ('; weighted as in the sum.' if kind == 'loss' else '; running mean of ten logged batches.')
                 ] = png(figure)
+    return charts | probe_curves(all_rows)
+
+
+def probe_curves(rows: Sequence[Row]) -> dict[str, bytes]:
+    """Draw what detco_mm.Probe found, stage by stage: PNG bytes by caption, none where no probe was made."""
+    titles = {
+        'knn': ('Probe: nearest neighbours (%)', 'accuracy on labelled boxes, cross-validated'),
+        'linear': ('Probe: linear model (%)', 'accuracy on labelled boxes, cross-validated'),
+        'rank_global': ('Effective rank', "of each queue's newest keys, global views"),
+    }
+    charts: dict[str, bytes] = {}
+    with plt.rc_context(STYLE):
+        for kind, (title, what) in titles.items():
+            found = {stage: series(rows, f'{PROBE}{kind}_{stage}') for stage in STAGES}
+            if not any(steps for steps, _ in found.values()):
+                continue
+            figure, axes = plt.subplots(figsize=SIZE)
+            percent = 1 if kind == 'rank_global' else 100
+            for stage, (steps, values) in found.items():
+                if steps:
+                    axes.plot(steps, [percent * y for y in values], 'o-', color=STAGE_COLOURS[stage], label=stage)
+            axes.set(title=title, xlabel='iteration')
+            axes.legend(ncols=2)
+            charts[f'{title}, {what}.'] = png(figure)
     return charts
 
 

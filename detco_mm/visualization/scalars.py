@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+PROBE = 'probe/'  # how the scalars of detco_mm.Probe begin
 NOT_METRICS = ('step', 'iter', 'epoch', 'time', 'data_time', 'memory')  # beside an evaluation's, in its row
 
 
@@ -33,8 +34,13 @@ def read_rows(work_dir: str | Path, newest_only: bool = True) -> list[Row]:
                 continue
             if isinstance(row, dict):
                 rows.append(row)
-    latest = {(row.get('step'), 'loss' in row): at for at, row in enumerate(rows)}
-    return [row for at, row in enumerate(rows) if latest[row.get('step'), 'loss' in row] == at]
+    kinds = [(row.get('step'), 'loss' in row, _is_probe(row)) for row in rows]
+    latest = {kind: at for at, kind in enumerate(kinds)}
+    return [row for at, row in enumerate(rows) if latest[kinds[at]] == at]
+
+
+def _is_probe(row: Row) -> bool:
+    return any(key.startswith(PROBE) for key in row)
 
 
 def training_rows(rows: Iterable[Row]) -> list[Row]:
@@ -78,6 +84,6 @@ def evaluations(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
     found = {}
     for row in rows:
         metrics = {key: float(value) for key, value in row.items() if key not in NOT_METRICS}
-        if 'loss' not in row and metrics:
+        if 'loss' not in row and metrics and not _is_probe(row):
             found[f'{unit} {row["step"]}'] = metrics
     return found

@@ -6,6 +6,7 @@ from .count_skipped import CountSkipped
 from .match_layout import MatchLayout
 from .overview import Overview
 from .precise_bn import PreciseBN
+from .probe import Probe
 from .record_pixels import RecordPixels
 from .reestimate_bn import ReestimateBN
 from .run_checks import RunChecks
@@ -22,6 +23,7 @@ __all__ = [
     'MatchLayout',
     'Overview',
     'PreciseBN',
+    'Probe',
     'RecordPixels',
     'ReestimateBN',
     'RunChecks',

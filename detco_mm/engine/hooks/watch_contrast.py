@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -78,9 +77,8 @@ class WatchContrast(Hook):
         count = min(NEWEST, queue.length)
         if count < 2:
             return
-        places = (queue.pointer - torch.arange(1, count + 1, device=queue.keys.device)) % queue.length
         rows = [f'{scope}_{stage}' for scope in model.head.key_scopes for stage in model.head.stages]
-        found = dict(zip(rows, mean_cosine(queue.keys[:, places]).tolist(), strict=True))
+        found = dict(zip(rows, mean_cosine(queue.newest(count)).tolist(), strict=True))
         for row, cosine in found.items():
             runner.message_hub.update_scalar(f'train/key_cosine_{row}', cosine)
         self._warn(
