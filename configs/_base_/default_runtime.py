@@ -6,6 +6,7 @@ custom_imports = dict(imports=['detco_mm'])
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
+    progress=dict(type='detco_mm.ShowProgress'),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='detco_mm.SafeCheckpoint', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),

@@ -1,6 +1,7 @@
 """QuietRunner: MMEngine's Runner, whose terminal shows what a user needs."""
 
 import logging
+from typing import Any
 
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
@@ -26,6 +27,8 @@ NOWHERE = (
     'The prefix is not set in metric class',
     'Reset by_epoch as',
 )
+#: Hooks of every run by the name under which a config sets them, or leaves them out with None.
+HOOKS = {'progress': 'detco_mm.ShowProgress'}
 SKIPPED_WEIGHT = 'is skipped since its requires_grad=False'
 
 
@@ -39,6 +42,10 @@ class QuietRunner(Runner):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.register_hook(Overview())
+
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        """Register hooks; a config that does not name ours, as MMDetection's, has them as well."""
+        super().register_default_hooks({**{name: dict(type=kind) for name, kind in HOOKS.items()}, **(hooks or {})})
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         """Build MMEngine's logger, with filters on its handlers."""

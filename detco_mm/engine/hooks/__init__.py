@@ -11,6 +11,7 @@ from .record_pixels import RecordPixels
 from .reestimate_bn import ReestimateBN
 from .run_checks import RunChecks
 from .safe_checkpoint import SafeCheckpoint
+from .show_progress import ShowProgress
 from .stop_on_non_finite import StopOnNonFinite
 from .stop_on_signal import StopOnSignal
 from .watch_contrast import WatchContrast
@@ -28,6 +29,7 @@ __all__ = [
     'ReestimateBN',
     'RunChecks',
     'SafeCheckpoint',
+    'ShowProgress',
     'StopOnNonFinite',
     'StopOnSignal',
     'WatchContrast',
