@@ -1,5 +1,7 @@
 """How embeddings lie on the sphere, without labels: effective rank, alignment, uniformity."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -44,3 +46,9 @@ def uniformity(vectors: Tensor) -> float:
     Source: Wang and Isola (arXiv 2005.10242), section 4.1, with t = 2.
     """
     return float(torch.pdist(vectors.float().cpu()).square().mul(-2).exp().mean().log())
+
+
+def key_spread(rows: Sequence[str], keys: Tensor) -> dict[str, float]:
+    """Return ``rank_{row}`` and ``uniformity_{row}`` of the keys of each row of queues, (G, N, D), N at least 2."""
+    found = {f'rank_{row}': effective_rank(own) for row, own in zip(rows, keys, strict=True)}
+    return found | {f'uniformity_{row}': uniformity(own) for row, own in zip(rows, keys, strict=True)}

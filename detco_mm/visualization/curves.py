@@ -1,5 +1,6 @@
 """Loss and accuracy over the steps."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -91,6 +92,37 @@ def probe_curves(rows: Sequence[Row]) -> dict[str, bytes]:
             axes.legend(ncols=2)
             charts[f'{title}, {what}.'] = png(figure)
     return charts
+
+
+def probe_picture(found: Mapping[str, Mapping[str, float]], steps: Sequence[int | None]) -> bytes:
+    """Draw probes of several checkpoints, kNN and linear model beside each other.
+
+    Args:
+        found: accuracies ``knn_{stage}`` and ``linear_{stage}``, 0 to 1, by the name of the checkpoint, in order.
+        steps: of each checkpoint. Where they go up they are the axis, and otherwise the names are.
+
+    Returns:
+        PNG bytes.
+    """
+    known = [step for step in steps if step is not None]
+    is_course = len(known) == len(steps) > 1 and all(a < b for a, b in itertools.pairwise(known))
+    at = known if is_course else list(range(len(steps)))
+    with plt.rc_context(STYLE):
+        size = 2 * SIZE[0], SIZE[1] + (0 if is_course else 0.6)
+        figure, panels = plt.subplots(1, 2, figsize=size, sharey=True)
+        for axes, (kind, title) in zip(
+            panels, {'knn': 'Nearest neighbours', 'linear': 'Linear model'}.items(), strict=True
+        ):
+            for stage in STAGES:
+                values = [100 * one[f'{kind}_{stage}'] for one in found.values()]
+                axes.plot(at, values, 'o-' if is_course else 'o', color=STAGE_COLOURS[stage], label=stage)
+            axes.set(title=f'{title}: accuracy on boxes, %', xlabel='iteration' if is_course else None)
+            if not is_course:
+                axes.set_xticks(at, list(found), rotation=20, ha='right')
+                axes.margins(x=0.15)
+        panels[0].legend(ncols=2)
+        figure.tight_layout()
+        return png(figure)
 
 
 def finetuning_curves(runs: Mapping[str, Sequence[Row]]) -> dict[str, bytes]:

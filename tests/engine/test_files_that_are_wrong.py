@@ -98,6 +98,15 @@ TOOLS = {
         f'{CONFIG} --size 0': '--size 0: it is the side',
         f'{CONFIG} --data FOLDER': 'no file at',
     },
+    'probe.py': {
+        f'{CONFIG} random --ann FILE --images FOLDER': 'is no JSON',
+        f'{CONFIG} FILE --ann FILE --images FOLDER': 'not a checkpoint that loads safely',
+    },
+    'verdict.py': {
+        f'--start random --end FILE --finetune {DETECTOR}': 'not a checkpoint that loads safely',
+        f'--start random --end random --finetune {DETECTOR} --share 10': '--share without --data',
+        f'--start random --end random --finetune {DETECTOR} --work-dir FILE': NO_FOLDER,
+    },
     'ablate.py': {
         f'{CONFIG} --finetune {DETECTOR} --seeds -1': SEED,
         f'{CONFIG} --finetune {DETECTOR} --work-dir FILE': NO_FOLDER,

@@ -202,6 +202,8 @@ def test_an_error_of_a_data_worker_is_told_without_its_trace():
 TOOLS = {
     'export_backbone.py': ['none.pth', 'out.pth'],
     'eval_frozen.py': ['none.py'],
+    'probe.py': ['none.py', 'none.pth', '--ann', 'none.json', '--images', 'x'],
+    'verdict.py': ['--start', 'none.pth', '--end', 'none.pth', '--finetune', 'none.py'],
     'eval_knn.py': ['none.py'],
     'eval_svm.py': ['none.py'],
     'split_coco.py': ['none.json', '--out', 'out', '--percents', '10'],

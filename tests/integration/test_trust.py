@@ -106,6 +106,8 @@ def test_resuming_a_work_dir_that_holds_it(said, evil, images, tmp_path):
         ['tools/seg_train.py', FCN, '{evil}'],
         ['tools/export_backbone.py', '{evil}', '{out}.pth'],
         ['tools/eval_frozen.py', CONFIG, '{evil}'],
+        ['tools/probe.py', CONFIG, '{evil}', '--ann', 'labels.json', '--images', '{out}'],
+        ['tools/verdict.py', '--start', '{evil}', '--end', 'random', '--finetune', DETECTOR, '--work-dir', '{out}'],
         ['tools/ablate.py', '--weights', 'a={evil}', '--finetune', DETECTOR, '--work-dir', '{out}'],
         ['tools/eval_knn.py', LINEAR, '{evil}'],
         ['tools/eval_svm.py', SVM, '{evil}'],

@@ -170,16 +170,14 @@ def _spread(model: Any, batch: Any, num_keys: int) -> dict[str, float]:
         batch: of the data loader; None if there is none.
         num_keys: that have entered the queue, which starts with random vectors.
     """
-    from detco_mm.evaluation.embeddings import NEWEST, alignment, effective_rank, uniformity
+    from detco_mm.evaluation.embeddings import NEWEST, alignment, key_spread
 
     if not hasattr(getattr(model, 'queue', None), 'newest') or not hasattr(model, 'embed'):
         return {}
     found: dict[str, float] = {}
     rows = [f'{scope}_{stage}' for scope in model.head.key_scopes for stage in model.head.stages]
     if num_keys > 1:
-        for row, keys in zip(rows, model.queue.newest(min(NEWEST, num_keys)), strict=True):
-            found[f'rank_{row}'] = effective_rank(keys)
-            found[f'uniformity_{row}'] = uniformity(keys)
+        found |= key_spread(rows, model.queue.newest(min(NEWEST, num_keys)))
     if batch is not None:
         views = model.data_preprocessor(dict(inputs=batch['inputs']), False)['inputs']
         for scope, pair in model.embed(views).items():
