@@ -35,20 +35,14 @@ def short(tmp_path_factory):
     return folder, ''.join([run(shortened(block), folder) for block in TUTORIAL])
 
 
-def test_every_command_runs_on_what_the_one_before_left(short):
+# one test, for another could be another worker's, which would run all commands again
+def test_every_command_runs_on_what_the_one_before_left_and_starts_from_it(short):
     check(*short)
-
-
-def test_the_detector_starts_from_the_backbone(short):
-    folder, _ = short
-    logs = {name: next((folder / f'work_dirs/mine/{name}').glob('*/*.log')).read_text() for name in ('detco', 'random')}
-    assert 'backbone.pth' in logs['detco'] and 'backbone.pth' not in logs['random']
-
-
-def test_going_on_starts_from_the_file_and_ends_in_a_detector(short):
     work = short[0] / 'work_dirs/mine'
-    assert 'backbone from "work_dirs/mine/backbone.pth": 120 tensors' in next(work.glob('adapt/*/*.log')).read_text()
-    assert 'work_dirs/mine/adapted/backbone.pth' in next(work.glob('adapted/*/*.log')).read_text()
+    logs = {name: next(work.glob(f'{name}/*/*.log')).read_text() for name in ('detco', 'random', 'adapt', 'adapted')}
+    assert 'backbone.pth' in logs['detco'] and 'backbone.pth' not in logs['random']
+    assert 'backbone from "work_dirs/mine/backbone.pth": 120 tensors' in logs['adapt']
+    assert 'work_dirs/mine/adapted/backbone.pth' in logs['adapted']
 
 
 @pytest.mark.exhaustive
@@ -86,13 +80,8 @@ def test_the_full_pre_training_takes_the_same_config(short, name, base):
     assert (folder / f'work_dirs/full-{name}/epoch_1.pth').is_file()
 
 
-@pytest.mark.parametrize(
-    'base',
-    [
-        pytest.param('../mmdet/mask-rcnn_r50_fpn_12k_coco.py', marks=pytest.mark.exhaustive),
-        '../mmdet/retinanet_r50_fpn_12k_coco.py',
-    ],
-)
+@pytest.mark.exhaustive  # the configs themselves train in tests/integration/test_detectors.py
+@pytest.mark.parametrize('base', ['../mmdet/mask-rcnn_r50_fpn_12k_coco.py', '../mmdet/retinanet_r50_fpn_12k_coco.py'])
 def test_the_full_detectors_take_the_same_config(short, base, tmp_path):
     folder, _ = short
     path = swapped(folder, 'detector', base)

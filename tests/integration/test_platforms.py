@@ -65,9 +65,8 @@ def test_pre_training_with_data_workers_runs_and_ends(elsewhere, tmp_path):
     assert '1 times up to now an image could not be decoded' in done.stdout + done.stderr
 
 
-# of the two systems, the one that lacks more
-@pytest.mark.parametrize('elsewhere', ['Windows', pytest.param('macOS', marks=pytest.mark.exhaustive)], indirect=True)
-@pytest.mark.slow
+@pytest.mark.exhaustive  # starts its workers as pre-training does
+@pytest.mark.parametrize('elsewhere', MISSING, indirect=True)
 def test_fine_tuning_with_data_workers_runs_and_ends(elsewhere, tmp_path):
     root = layouts.embedded(tmp_path / 'data', train=4, val=2)
     options = ['train_dataloader.batch_size=2', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2']
