@@ -88,6 +88,8 @@ def _spread(config: Config, checkpoint: Mapping[str, Any], step: int) -> dict[st
     queue.keys, queue.pointer = keys, pointer
     head: Any = MODELS.build(config.model.head)
     rows = [f'{scope}_{stage}' for scope in head.key_scopes for stage in head.stages]
+    if len(rows) != len(keys):  # the run had another head than the config, which names the stages
+        rows = [f'row{at}' for at in range(len(keys))]
     return key_spread(rows, queue.newest(count))
 
 

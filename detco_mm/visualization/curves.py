@@ -99,28 +99,29 @@ def probe_picture(found: Mapping[str, Mapping[str, float]], steps: Sequence[int 
 
     Args:
         found: accuracies ``knn_{stage}`` and ``linear_{stage}``, 0 to 1, by the name of the checkpoint, in order.
-        steps: of each checkpoint. Where they go up they are the axis, and otherwise the names are.
+        steps: of each checkpoint; of the first, None is 0: what was started from. Where they go up they are the axis,
+            and otherwise the names are.
 
     Returns:
         PNG bytes.
     """
-    known = [step for step in steps if step is not None]
+    known = [step for step in (steps[0] or 0, *steps[1:]) if step is not None]
     is_course = len(known) == len(steps) > 1 and all(a < b for a, b in itertools.pairwise(known))
     at = known if is_course else list(range(len(steps)))
     with plt.rc_context(STYLE):
-        size = 2 * SIZE[0], SIZE[1] + (0 if is_course else 0.6)
-        figure, panels = plt.subplots(1, 2, figsize=size, sharey=True)
-        for axes, (kind, title) in zip(
-            panels, {'knn': 'Nearest neighbours', 'linear': 'Linear model'}.items(), strict=True
-        ):
+        height = SIZE[1] if is_course else 1.1 + 0.3 * len(steps)
+        figure, panels = plt.subplots(1, 2, figsize=(2 * SIZE[0], height), sharex=not is_course, sharey=True)
+        titles = {'knn': 'Nearest neighbours', 'linear': 'Linear model'}
+        for axes, (kind, title) in zip(panels, titles.items(), strict=True):
             for stage in STAGES:
                 values = [100 * one[f'{kind}_{stage}'] for one in found.values()]
-                axes.plot(at, values, 'o-' if is_course else 'o', color=STAGE_COLOURS[stage], label=stage)
+                line, marker = ((at, values), 'o-') if is_course else ((values, at), 'o')
+                axes.plot(*line, marker, color=STAGE_COLOURS[stage], label=stage)
             axes.set(title=f'{title}: accuracy on boxes, %', xlabel='iteration' if is_course else None)
-            if not is_course:
-                axes.set_xticks(at, list(found), rotation=20, ha='right')
-                axes.margins(x=0.15)
-        panels[0].legend(ncols=2)
+        if not is_course:
+            panels[0].set_yticks(at, list(found))
+            panels[0].set_ylim(len(at) - 0.5, -0.5)
+        panels[-1].legend(bbox_to_anchor=(1, 1), loc='upper left')
         figure.tight_layout()
         return png(figure)
 

@@ -31,22 +31,27 @@ def probed(tmp_path_factory):
     (folder / 'a').mkdir()
     torch.save(dict(state_dict=run, meta=dict(iter=7, epoch=1)), folder / 'a/epoch_1.pth')
     torch.save(weights, folder / 'epoch_1.pth')
-    files = [RANDOM, str(folder / 'a/epoch_1.pth'), str(folder / 'epoch_1.pth')]
+    # of a run with another head: one row, as MoCo v2 has
+    torch.save(dict(state_dict={**run, 'queue.keys': keys[:1]}, meta=dict(iter=9)), folder / 'moco.pth')
+    files = [RANDOM, *(str(folder / name) for name in ('a/epoch_1.pth', 'epoch_1.pth', 'moco.pth'))]
     return list(probe_files(config, files, labelled(folder), folder, size=64, folds=2))
 
 
 def test_the_same_weights_give_the_same_whatever_file_they_are_in(probed):
-    start, run, weights = probed
+    start, run, weights, moco = probed
     accuracies = {name: value for name, value in run.found.items() if not name.startswith(('rank', 'uniformity'))}
     assert accuracies == weights.found and start.data is run.data
-    assert [one.step for one in probed] == [0, 7, None]
+    assert [one.step for one in probed] == [0, 7, None, 9]
     assert run.name == 'a/epoch_1' and start.name == 'random' and weights.name.endswith('/epoch_1')
     assert 1 < run.found['rank_local_res4'] <= 8 and 'rank_local_res4' not in weights.found
+    assert 1 < moco.found['rank_row0'] <= 8
 
 
 def test_all_is_in_the_csv_and_accuracies_are_in_the_table_and_the_picture(probed):
     rows = list(csv.DictReader(io.StringIO(as_csv(probed))))
-    assert [row['step'] for row in rows] == ['0', '7', ''] and rows[1]['boxes'] == '16' and rows[1]['chance'] == '0.5'
+    assert (
+        [row['step'] for row in rows] == ['0', '7', '', '9'] and rows[1]['boxes'] == '16' and rows[1]['chance'] == '0.5'
+    )
     assert float(rows[1]['linear_res3']) == pytest.approx(probed[1].found['linear_res3'])
     header, *cells = table(probed)
     assert header[2] == 'knn res2' and cells[1][2] == f'{100 * probed[1].found["knn_res2"]:.1f}'
