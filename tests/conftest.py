@@ -6,7 +6,7 @@ import os
 import pytest
 
 import detco_mm  # noqa: F401  (the stack is repaired before a test module imports any other package of it)
-from tests.server import format_once
+from tests.server import format_once, write_reports_if_asked
 
 #: Reasons to skip that are the machine's; a program or a package that is missing is none where CI installs all of them.
 OF_THE_MACHINE = ('this device has bf16', 'SyncBN runs on a GPU', 'resident memory is read as Linux gives it')
@@ -17,6 +17,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     format_once()
+    write_reports_if_asked()
 
 
 def _refuse_to_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -58,6 +58,18 @@ def format_once() -> None:
     config.FormatCode = once
 
 
+def write_reports_if_asked() -> None:
+    """End a run with its page only where TEST_REPORTS is in the environment: it takes seconds, of hundreds of runs."""
+    hook: Any = importlib.import_module('detco_mm.engine.hooks').WriteReport
+    after_run = hook.after_run
+
+    def if_asked(self: Any, runner: Any) -> None:
+        if os.environ.get('TEST_REPORTS'):
+            after_run(self, runner)
+
+    hook.after_run = if_asked
+
+
 def serve(control: socket.socket, listener: socket.socket) -> dict[str, Any] | None:
     """Fork a child for each request and report its pid and, once it has ended, its exit code.
 
@@ -195,6 +207,7 @@ def main() -> None:
     paths = [path for path in sys.path[1:] if path not in own]
     import_stack()
     format_once()
+    write_reports_if_asked()
     gc.collect()
     gc.freeze()  # so that children need not copy what the collector would touch
     if (request := serve(control, listener)) is not None:

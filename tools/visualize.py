@@ -22,7 +22,7 @@ from pathlib import Path
 import _stack  # noqa: F401
 import numpy as np
 import torch
-from mmengine.registry import TRANSFORMS, init_default_scope
+from mmengine.registry import init_default_scope
 
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.checkpoints.reading import load_checkpoint
@@ -31,13 +31,10 @@ from detco_mm.engine.errors import said_in_one_line
 from detco_mm.engine.mistakes import read_config
 from detco_mm.engine.pixels import frozen_inputs
 from detco_mm.evaluation.frozen import object_crops, object_images, stage_features
-from detco_mm.transforms.loading import read_file, read_image
-from detco_mm.visualization import curves, embedding, inference, similarity, views
+from detco_mm.transforms.loading import read_file
+from detco_mm.visualization import curves, embedding, inference, parts
 from detco_mm.visualization.figures import STAGES
-from detco_mm.visualization.pictures import visible
 from detco_mm.visualization.report import Section, html_page
-from detco_mm.visualization.scalars import read_rows
-from detco_mm.visualization.similarity_widget import similarity_widget
 from detco_mm.weights import load_backbone
 
 MIN_OBJECTS = 10  # for t-SNE
@@ -62,12 +59,6 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def titles(checkpoints: list[str]) -> list[str]:
-    """Name checkpoints in pictures: by run and file, and by number where two of them are called the same."""
-    names = ['random' if path == 'random' else '/'.join(Path(path).with_suffix('').parts[-2:]) for path in checkpoints]
-    return [f'{name} ({at + 1})' if names.count(name) > 1 else name for at, name in enumerate(names)]
-
-
 def main() -> None:
     """Draw what the command line asks for."""
     args = parse()
@@ -76,10 +67,8 @@ def main() -> None:
     check_seeds([args.seed])
     if args.most < MIN_OBJECTS:
         raise ValueError(f'--most {args.most}: it is a number of objects, at least {MIN_OBJECTS}')
-    if args.run and not read_rows(args.run, newest_only=False):
-        raise ValueError(
-            f'nothing was logged in "{args.run}": it holds no */vis_data/scalars.json; give a work directory'
-        )
+    if args.run:
+        parts.logged_rows(args.run)
     for path in args.checkpoints:
         if path != 'random':
             load_checkpoint(path)  # which says what is wrong with it, before anything takes time
@@ -91,42 +80,21 @@ def main() -> None:
     random.seed(args.seed)
     looked_at = args.images or (object_images(*args.objects) if args.objects else [])
     models = {}
-    for name, path in zip(titles(args.checkpoints), args.checkpoints, strict=True):
+    for name, path in zip(parts.checkpoint_names(args.checkpoints), args.checkpoints, strict=True):
         weights = None if path == 'random' else path
         inputs = frozen_inputs(config, weights, looked_at)
         models[name] = load_backbone(inputs.backbone, weights), inputs
     sections = []
     if args.images:
         pixels = frozen_inputs(config, None, args.images).pixels
-        steps = [dict(step) for step in config.train_dataloader.dataset.get('pipeline') or [{}]]
-        if not str(steps[0].get('type')).endswith('DetCoViews'):
-            raise ValueError(f'the pipeline of "{args.config}" has no detco_mm.DetCoViews: give a pre-training config')
-        steps[0]['pixels'] = pixels.settings()
-        draw, cut, *_ = [TRANSFORMS.build(step) for step in steps]
-        pictures = {}
-        for path in args.images:
-            image = visible(read_image(path, pixels))
-            results = draw({'img_path': path})
-            shown = [visible(view) for view in results['views']]
-            patches = [np.stack([visible(patch) for patch in view]) for view in cut(results)['views'][2:]]
-            pictures[path] = views.augmentation_picture(image, results['view_boxes'], shown, patches, cut.grid)
-        sections.append(Section('Views', ['Boxes show where each view was cut.'], pictures=pictures, wide=True))
+        images = {path: path for path in args.images}
+        sections.append(parts.views_section(config.train_dataloader.dataset.get('pipeline'), images, pixels))
     if args.images and models:
-        sides = {
-            name: tuple(
-                similarity.stage_maps(backbone, read_image(path, inputs.pixels), inputs.mean, inputs.std)
-                for path in (args.images[0], args.images[-1])
-            )
-            for name, (backbone, inputs) in models.items()
-        }
+        frozen = {name: (backbone, read.pixels, read.mean, read.std) for name, (backbone, read) in models.items()}
         point = (args.point[0], args.point[1])
-        picture = similarity.similarity_picture(sides, point)
-        caption = f'Cosine similarity of the point in {args.images[0]} with all points of {args.images[-1]}.'
-        text = 'Click into the image to choose another point. Each map spans the range that is written below it.'
-        sections.append(Section('Similarity', [text], widget=similarity_widget(sides, point)))
-        sections.append(Section('Similarity at the given point', pictures={caption: picture}, wide=True))
+        sections += parts.similarity_sections(frozen, args.images[0], args.images[-1], point)
     if args.run:
-        sections.append(Section('Training', pictures=curves.pretraining_curves(read_rows(args.run, newest_only=False))))
+        sections.append(Section('Training', pictures=curves.pretraining_curves(parts.logged_rows(args.run))))
     if args.objects and models:
         features, chosen, cut_out = {}, None, {}
         for name, (backbone, inputs) in models.items():

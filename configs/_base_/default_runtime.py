@@ -21,6 +21,7 @@ default_hooks = dict(
     stop_on_non_finite=dict(type='detco_mm.StopOnNonFinite'),
     reestimate_bn=dict(type='detco_mm.ReestimateBN'),
     watch_contrast=dict(type='detco_mm.WatchContrast'),
+    report=dict(type='detco_mm.WriteReport'),
     # default_hooks.probe.ann_file=labels.json default_hooks.probe.data_prefix=images/ turns it on: docs/probe.md
     probe=dict(type='detco_mm.Probe', ann_file=None, data_prefix=''),
 )

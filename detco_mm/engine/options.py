@@ -27,7 +27,8 @@ _SECTIONS: dict[str, set[str]] = {
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
-    'default_hooks': {'runtime_info', 'timer', 'logger', 'param_scheduler', 'checkpoint', 'sampler_seed', 'progress'},
+    'default_hooks': {'runtime_info', 'timer', 'logger', 'param_scheduler', 'checkpoint', 'sampler_seed'}
+    | {'progress', 'report'},
     **{f'{part}_dataloader': _LOADER for part in ('train', 'val', 'test')},
     **{f'{part}_cfg': _LOOP for part in ('train', 'val', 'test')},
 }

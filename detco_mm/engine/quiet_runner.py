@@ -28,7 +28,7 @@ NOWHERE = (
     'Reset by_epoch as',
 )
 #: Hooks of every run by the name under which a config sets them, or leaves them out with None.
-HOOKS = {'progress': 'detco_mm.ShowProgress'}
+HOOKS = {'progress': 'detco_mm.ShowProgress', 'report': 'detco_mm.WriteReport'}
 SKIPPED_WEIGHT = 'is skipped since its requires_grad=False'
 
 

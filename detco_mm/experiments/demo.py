@@ -151,7 +151,7 @@ def run(size: str, seed: int, work: Path, root: Path, data: str | None = None, f
 
     print('drawing the report', flush=True)
     config = Config.fromfile(str(work / 'pretrain' / Path(PRETRAIN).name))
-    pictures = demo_report.draw(
+    sections = demo_report.draw(
         pipeline=config.train_dataloader.dataset.pipeline,
         data=steps[0].command[2],
         seed=seed,
@@ -169,7 +169,7 @@ def run(size: str, seed: int, work: Path, root: Path, data: str | None = None, f
         demo_report.page(
             size,
             metrics,
-            pictures,
+            sections,
             facts,
             {step.title: (seconds[step.name], ' '.join(['python', *step.command[1:]])) for step in steps},
         )

@@ -1,22 +1,15 @@
 """The demo's report: which pictures it shows, and what it may and may not claim."""
 
-import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from mmengine.device import get_device
-
 from detco_mm.version import versions
 from detco_mm.visualization.curves import finetuning_curves, pretraining_curves
-from detco_mm.visualization.detections import detections_picture
-from detco_mm.visualization.inference import annotated_images, detect
-from detco_mm.visualization.pictures import drawable
+from detco_mm.visualization.parts import detections_section, drawn_from, views_section
 from detco_mm.visualization.progress import clock
 from detco_mm.visualization.report import Section, html_page, results_table, text_table
 from detco_mm.visualization.scalars import read_rows
-from detco_mm.visualization.views import views_picture
 
 TITLES = {'random': 'random init', 'detco': 'DetCo'}
 Metrics = Mapping[str, Mapping[str, float]]
@@ -43,7 +36,7 @@ def draw(
     runs: Mapping[str, tuple[str | Path, str | Path]],
     images: int = 6,
     views: int = 4,
-) -> dict[str, dict[str, bytes]]:
+) -> list[Section]:
     """Draw all pictures of the report.
 
     Args:
@@ -54,42 +47,18 @@ def draw(
         runs: configuration and checkpoint of each detector by a key of TITLES; its scalars lie beside the former.
         images: val images to detect in.
         views: unlabelled images of which to show the views.
-
-    Returns:
-        PNG bytes by caption, by the part of the report: pretrain, finetune, views, detections.
     """
-    from mmengine.dataset import Compose
-    from mmengine.registry import DefaultScope
-
-    random.seed(seed)
-    np.random.seed(seed)
-    with DefaultScope.overwrite_default_scope('mmselfsup'):
-        compose = Compose(pipeline)
-    paths = sorted(Path(data, 'unlabelled').rglob('*.jpg'))[:views]
-    items = [compose({'img_path': str(path)}) for path in paths]
-    pictures, truth, classes = annotated_images(Path(data, 'annotations/instances_val.json'), Path(data, 'val'), images)
-    device = get_device()
-    columns = {'ground truth': truth}
-    for name, (config, weights) in runs.items():
-        # A short training gives low scores: a threshold would leave nothing to compare.
-        found = detect(config, weights, pictures, device)
-        columns[TITLES[name]] = [mine.best(len(theirs.boxes)) for mine, theirs in zip(found, truth, strict=True)]
-    return {
-        'pretrain': pretraining_curves(read_rows(pretrain, newest_only=False)),
-        'finetune': finetuning_curves(
-            {TITLES[name]: read_rows(Path(config).parent) for name, (config, _) in runs.items()}
-        ),
-        'views': {
-            'Four views of each image: two global ones, and two local ones as nine shuffled patches.': views_picture(
-                [drawable(path) for path in paths], [item['inputs'] for item in items]
-            )
-        },
-        'detections': {
-            'Val images: the annotation, and as many of what each model finds, the highest scores first.': (
-                detections_picture(pictures, columns, classes)
-            )
-        },
-    }
+    detectors = {TITLES[name]: run for name, run in runs.items()}
+    labels, folder = Path(data, 'annotations/instances_val.json'), Path(data, 'val')
+    shown = {path.name: str(path) for path in sorted(Path(data, 'unlabelled').rglob('*.jpg'))[:views]}
+    curves = finetuning_curves({title: read_rows(Path(config).parent) for title, (config, _) in detectors.items()})
+    with drawn_from(seed):
+        return [
+            detections_section(labels, folder, detectors, images),
+            Section('Fine-tuning', pictures=curves),
+            Section('Pre-training', pictures=pretraining_curves(read_rows(pretrain, newest_only=False))),
+            views_section(pipeline, shown, None),
+        ]
 
 
 def table_text(metrics: Metrics) -> str:
@@ -100,7 +69,7 @@ def table_text(metrics: Metrics) -> str:
 def page(
     size: str,
     metrics: Metrics,
-    pictures: Mapping[str, Mapping[str, bytes]],
+    sections: Sequence[Section],
     facts: Mapping[str, str],
     steps: Mapping[str, tuple[float, str]],
 ) -> str:
@@ -109,7 +78,7 @@ def page(
     Args:
         size: key of CAVEAT.
         metrics: metrics by the name of the run.
-        pictures: what ``draw`` returned.
+        sections: what ``draw`` returned.
         facts: what to say about the run beside the versions.
         steps: seconds and command by the title of the step.
 
@@ -135,10 +104,7 @@ def page(
                 ],
                 [results_table(metrics)],
             ),
-            Section('Detections', pictures=pictures['detections'], wide=True),
-            Section('Fine-tuning', pictures=pictures['finetune']),
-            Section('Pre-training', pictures=pictures['pretrain']),
-            Section('What pre-training sees', pictures=pictures['views'], wide=True),
+            *sections,
             Section('How it was run', tables=[times, run, commands]),
         ],
     )

@@ -61,8 +61,20 @@ def png(figure: Figure, dpi: int = 130, colours: int | None = None) -> bytes:
 
 
 def data_uri(image: bytes) -> str:
-    """Write PNG bytes as a URI that an HTML page can hold."""
-    return 'data:image/png;base64,' + base64.b64encode(image).decode('ascii')
+    """Write the bytes of a PNG or a JPEG as a URI that an HTML page can hold."""
+    kind = 'jpeg' if image.startswith(b'\xff\xd8') else 'png'
+    return f'data:image/{kind};base64,' + base64.b64encode(image).decode('ascii')
+
+
+def smaller(image: bytes, photographs: bool) -> bytes:
+    """Write a PNG in fewer bytes: photographs as JPEG, charts with a palette of 64 colours."""
+    buffer = io.BytesIO()
+    picture = Image.open(io.BytesIO(image)).convert('RGB')
+    if photographs:
+        picture.save(buffer, format='jpeg', quality=85)
+    else:
+        picture.quantize(64).save(buffer, format='png', optimize=True)
+    return min(image, buffer.getvalue(), key=len)
 
 
 def bare(axes: Axes) -> Axes:

@@ -59,7 +59,13 @@ def annotated_images(
     return images, objects, [one['name'] for one in coco.loadCats(categories)]
 
 
-def detect(config: str | Path, checkpoint: str | Path, images: Sequence[Array], device: str = 'cpu') -> list[Objects]:
+def detect(
+    config: str | Path,
+    checkpoint: str | Path,
+    images: Sequence[Array],
+    device: str = 'cpu',
+    classes: Sequence[str] | None = None,
+) -> list[Objects]:
     """Run an MMDetection model on images.
 
     Args:
@@ -67,6 +73,7 @@ def detect(config: str | Path, checkpoint: str | Path, images: Sequence[Array], 
         checkpoint: its weights.
         images: uint8 RGB (H, W, 3).
         device: where to run it.
+        classes: names in whose order labels are returned, -1 for a class that is not among them; None for the model's.
 
     Returns:
         What was found in each image, with all scores.
@@ -75,9 +82,12 @@ def detect(config: str | Path, checkpoint: str | Path, images: Sequence[Array], 
 
     with safe_loading():
         model = init_detector(str(config), str(checkpoint), device=device, palette='random')
+    own = list(model.dataset_meta.get('classes') or ())
+    order = np.array([classes.index(name) if name in classes else -1 for name in own], int) if classes and own else None
     results = []
     for image in images:
         found = inference_detector(model, np.ascontiguousarray(image[..., ::-1])).pred_instances.cpu().numpy()
         masks = found.masks.astype(bool) if 'masks' in found else None
-        results.append(Objects(found.bboxes, found.labels, masks, found.scores))
+        labels = found.labels if order is None else order[found.labels]
+        results.append(Objects(found.bboxes, labels, masks, found.scores))
     return results

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+#: What detco_mm.WriteReport notes of a run beside its log: JSON.
+NOTES = 'run.json'
+#: Images of which a run's page shows the views; similarity is shown for the first of them.
+SHOWN = 3
 PROBE = 'probe/'  # how the scalars of detco_mm.Probe begin
 NOT_METRICS = ('step', 'iter', 'epoch', 'time', 'data_time', 'memory')  # beside an evaluation's, in its row
 
@@ -87,3 +91,19 @@ def evaluations(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
         if 'loss' not in row and metrics and not _is_probe(row):
             found[f'{unit} {row["step"]}'] = metrics
     return found
+
+
+def read_notes(work_dir: str | Path) -> dict[str, Any]:
+    """Read what the newest of a run's :data:`NOTES` says; empty where there is none."""
+    for path in sorted(Path(work_dir).glob(f'*/{NOTES}'), reverse=True):
+        try:
+            found = json.loads(path.read_text(encoding='utf-8'))
+        except (OSError, json.JSONDecodeError):
+            continue
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def spread(count: int, total: int) -> list[int]:
+    """Choose indices that are spread evenly over a data set, the first one among them."""
+    return [at * total // min(count, total) for at in range(min(count, total))]

@@ -56,34 +56,6 @@ def patch_grid(patches: npt.ArrayLike, gap: int = 4) -> Array:
     return canvas
 
 
-def views_picture(images: Sequence[Array], items: Sequence[Sequence[npt.ArrayLike]]) -> bytes:
-    """Draw images and their views, one image a row.
-
-    Args:
-        images: the images, uint8 RGB (H, W, 3).
-        items: for each the four views of a packed item: global query and key (3, H, W), local query and key
-            (P, 3, h, w), all uint8.
-
-    Returns:
-        PNG bytes.
-    """
-    if not images or len(images) != len(items):
-        raise ValueError(
-            f'{len(images)} images and {len(items)} packed items: give one item for each image, at least one'
-        )
-    rows = len(images)
-    with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(rows, 5, figsize=(10, 2.15 * rows), squeeze=False)
-        for row, (image, item) in enumerate(zip(images, items, strict=True)):
-            pictures = [image, *(to_picture(view) for view in item[:2]), *(patch_grid(view) for view in item[2:])]
-            for axes, picture, title in zip(grid[row], pictures, ('image', *TITLES), strict=True):
-                bare(axes).imshow(picture)
-                if row == 0:
-                    axes.set_title(title, loc='center', color=MUTED)
-        figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.04, hspace=0.06)
-        return png(figure, dpi=100)
-
-
 Box = tuple[float, float, float, float]
 # Query and key of the global views, then of the local ones: a hue for each scope, a lighter line for the key.
 BOX_COLOURS = (PAIR_COLOURS['g2g'], '#7fb8dd', PAIR_COLOURS['l2l'], '#f0ae7d')

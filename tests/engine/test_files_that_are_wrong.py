@@ -87,6 +87,7 @@ TOOLS = {
     },
     'benchmark_mini.py': {'--seeds -1': SEED, '--work-dir FILE': 'is no folder'},
     'det_report.py': {'/nowhere': 'nothing was logged in "/nowhere"', 'a b c d e f': '6 runs: at most 5'},
+    'report.py': {'/nowhere': '"/nowhere" is no run'},
     'draw_method.py': {'FOLDER --seed 1': 'Is a directory', 'x.png --seed -1': SEED},
     'make_data.py': {'FILE': 'FILE'},
     'split_coco.py': {'FILE': 'is no JSON', 'FOLDER': 'no annotations at'},

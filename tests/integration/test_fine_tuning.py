@@ -1,6 +1,8 @@
 """What is left of a fine-tuning run to look at: scalars for TensorBoard, a table of AP by checkpoint, a page."""
 
 import json
+import os
+import re
 import sys
 import time
 
@@ -46,7 +48,9 @@ def run(tmp_path_factory):
         'default_hooks.logger.interval=1',
     ]
     tracker = ['--tracker', 'tensorboard']
+    os.environ['TEST_REPORTS'] = '1'
     ran('tools/det_train.py', CONFIG, '--work-dir', folder / 'run', *tracker, *options, *training)
+    del os.environ['TEST_REPORTS']
     return folder / 'run', options
 
 
@@ -101,6 +105,16 @@ def test_the_page_holds_every_evaluation_and_the_curves(run, tmp_path):
     for part in ('Evaluation: box AP.', 'Evaluation: mask AP.', 'mask loss.', 'learning rate.', 'iteration 4'):
         assert part in page
     assert page.count('<img') == 6
+
+
+def test_a_run_leaves_its_own_page_with_detections_beside_the_annotations(run):
+    page = (run[0] / 'report.html').read_text()
+    assert re.findall('<h[12]>(.*?)</h', page)[1:] == ['Fine-tuning', 'Evaluations', 'Detections', 'With']
+    assert 'MaskRCNN with ResNet 18' in page and '4 steps, batches of 2' in page and 'finished' in page
+    assert page.count('data:image/jpeg') == 1 and len(page) < 1_000_000
+    assert set(re.findall('(?:src|href)="([^"]{0,5})', page)) == {'data:'}
+    (log,) = run[0].glob('*/*.log')
+    assert f'report: {run[0] / "report.html"}, written in ' in log.read_text()
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):

@@ -8,7 +8,7 @@ from detco_mm.visualization.curves import finetuning_curves, pretraining_curves
 from detco_mm.visualization.detections import CLASS_COLOURS, Objects, detections_picture, draw_objects
 from detco_mm.visualization.figures import PAIRS, STAGES
 from detco_mm.visualization.method import method_picture
-from detco_mm.visualization.views import patch_grid, to_picture, views_picture
+from detco_mm.visualization.views import patch_grid, to_picture
 
 
 def decoded(image: bytes) -> np.ndarray:
@@ -77,14 +77,6 @@ def test_patches_that_are_no_square_are_refused(shape):
 def test_a_normalised_view_is_refused():
     with pytest.raises(ValueError, match='before the preprocessor'):
         to_picture(np.zeros((3, 4, 4), np.float32))
-
-
-def test_views_make_one_row_for_each_image(packed):
-    image = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    one, two = (decoded(views_picture([image] * count, [packed] * count)).shape for count in (1, 2))
-    assert one[1] == pytest.approx(two[1], abs=8) and two[0] > 1.7 * one[0]
-    with pytest.raises(ValueError, match='2 images and 1 packed items'):
-        views_picture([image] * 2, [packed])
 
 
 def objects():

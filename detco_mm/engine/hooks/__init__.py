@@ -16,6 +16,7 @@ from .stop_on_non_finite import StopOnNonFinite
 from .stop_on_signal import StopOnSignal
 from .watch_contrast import WatchContrast
 from .watchdog import Watchdog
+from .write_report import WriteReport
 
 __all__ = [
     'CheckImages',
@@ -34,4 +35,5 @@ __all__ = [
     'StopOnSignal',
     'WatchContrast',
     'Watchdog',
+    'WriteReport',
 ]

@@ -37,7 +37,8 @@ def overview(runner: Runner) -> list[str]:
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     what = f'{type(model).__name__} with {kind}' if kind else type(model).__name__
     loader, loop = runner.train_dataloader, runner.train_loop
-    batch = f'batches of {loader.batch_size}' if loader.batch_size else 'batches'
+    size = getattr(loader.batch_sampler, 'batch_size', None)
+    batch = f'batches of {size}' if size else 'batches'
     if runner.world_size > 1:
         batch += f' on each of {runner.world_size} processes'
     return [
