@@ -20,6 +20,7 @@ EPOCH = [
 STEPS = ['train_dataloader.batch_size=2', 'train_cfg.max_iters=3', 'train_cfg.val_interval=3']
 # What the command of a tool, or of a tool with a config, gets at its end to be done in seconds.
 SHORTER = {
+    'pretrain.py': ['--epochs', '1'],
     'make_data.py': ['--unlabelled', '48', '--train', '40', '--val', '4', '--test', '4'],
     r'train\.(py|sh) configs/(mini/detco_r18|mine/pretrain|mine/adapt).py': EPOCH,
     'det_train.py configs/': [*STEPS, 'default_hooks.checkpoint.interval=3'],

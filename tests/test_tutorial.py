@@ -23,6 +23,7 @@ def evaluations(printed):
 def check(folder, printed):
     work = folder / 'work_dirs/mine'
     assert (work / 'before/views.png').is_file() and (work / 'backbone.pth').is_file()
+    assert (work / 'short/pretrain.py').is_file() and (work / 'short/backbone.pth').is_file()
     for page in ('before/index.html', 'after/index.html', 'report.html'):
         assert 'data:image/png' in (work / page).read_text()
     assert len(evaluations(printed)) >= 3, printed  # both runs in the report, and the checkpoint once more

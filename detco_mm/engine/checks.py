@@ -201,9 +201,14 @@ def check_seeds(seeds: Iterable[int]) -> None:
             raise ValueError(f'seed {seed}: it is a whole number from 0 to {2**32 - 1}')
 
 
+def usable_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
 def _check_workers(name: str, count: Any) -> None:
     """Look at whether the machine has the cores for as many processes."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    cores = usable_cores()
     ranks = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
     if not isinstance(count, int) or count * ranks <= _CROWDED * cores:
         return

@@ -6,7 +6,7 @@ import sys
 import sysconfig
 import zipfile
 from email import message_from_bytes
-from importlib.metadata import distribution
+from importlib.metadata import distribution, distributions
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.integration import layouts
-from tests.integration.small_run import NARROW, photographs
+from tests.integration.small_run import photographs
 from tests.integration.test_mim import DETECTOR, run, wheels  # noqa: F401  (a fixture)
 
 # MMEngine's metadata names the OpenCV with windows; here is the one without, the same module.
@@ -58,26 +58,19 @@ def test_with_the_extra_det_and_nothing_else_a_wheel_pre_trains_exports_and_fine
     names = needed(wheels['wheel'], ['det'])
     assert {'mmselfsup', 'mmcls', 'mmcv-lite', 'mmdet', 'torch'} <= names and not {'mmsegmentation', 'pytest'} & names
     python = environment(tmp_path / 'venv', wheels['wheel'], names)
-    [tools] = tmp_path.glob('venv/lib/*/site-packages/detco_mm/.mim/tools')
-    photographs(tmp_path / 'images', 8)
+    [packages] = tmp_path.glob('venv/lib/*/site-packages')
+    [installed] = distributions(name='detco-mm', path=[str(packages)])
+    assert ('detco-mm', 'detco_mm.__main__:main') in [(entry.name, entry.value) for entry in installed.entry_points]
+    photographs(tmp_path / 'images', 16)
     root = layouts.embedded(tmp_path / 'data', train=4, val=2)
-    options = [
-        '--cfg-options',
-        *NARROW,
-        'data.root=images',
-        'train_cfg.max_epochs=1',
-        'model.backbone.stem_channels=64',
-    ]
-    options += ['model.backbone.base_channels=64', 'model.neck.in_channels=[64,128,256,512]']
-    config = tools.parent / 'configs/mini/detco_r18.py'
-    run(python, tools / 'train.py', config, '--work-dir', 'run', *options, folder=tmp_path)
-    run(python, tools / 'export_backbone.py', 'run/epoch_1.pth', 'backbone.pth', folder=tmp_path)
+    line = ['-m', 'detco_mm', 'pretrain', 'images', '--backbone', 'resnet18', '--epochs', '1', '--out', 'mine']
+    assert 'fine-tune a detector from it' in run(python, *line, folder=tmp_path)
     options = ['--cfg-options', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'train_dataloader.batch_size=2']
     for part in ('train', 'val', 'test'):
         options += [f'{part}_dataloader.dataset.data_root={root}/', f'{part}_dataloader.num_workers=0']
         options.append(f'{part}_dataloader.persistent_workers=False')
     options.append(f'val_evaluator.ann_file={root}/annotations/instances_val.json')
-    line = [tools / 'det_train.py', tools.parent / DETECTOR, 'backbone.pth', '--work-dir', 'detector', *options]
+    line = ['-m', 'detco_mm', 'finetune', DETECTOR, 'mine/backbone.pth', '--work-dir', 'detector', *options]
     said = run(python, *line, folder=tmp_path)
     assert 'coco/segm_mAP' in said and 'You should install ``mmcv``' not in said
 

@@ -3,6 +3,8 @@
 _base_ = 'detco_r50.py'
 
 model = dict(
+    # the scale of TensorFlow's weights
+    data_preprocessor=dict(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),
     backbone=dict(
         _delete_=True,
         type='mmcls.TIMMBackbone',
