@@ -182,7 +182,8 @@ NARROW_MOCO = [
 ]
 
 
-def test_a_whole_ablation_ends_with_a_table_and_is_not_repeated(tmp_path):
+def two_iterations(tmp_path):
+    """Make a few scenes; return their folder, and options that train the mini detector on them for two iterations."""
     data = tmp_path / 'data'
     made = [sys.executable, 'tools/make_data.py', data, '--unlabelled', 16, '--train', 4, '--val', 2, '--test', 2]
     assert forked.run(made).returncode == 0
@@ -196,10 +197,15 @@ def test_a_whole_ablation_ends_with_a_table_and_is_not_repeated(tmp_path):
         detector[f'{split}_dataloader.persistent_workers'] = False
     for split in ('val', 'test'):
         detector[f'{split}_evaluator.ann_file'] = f'{data}/annotations/instances_{split}.json'
+    return data, [f'{key}={value}' for key, value in detector.items()]
+
+
+def test_a_whole_ablation_ends_with_a_table_and_is_not_repeated(tmp_path):
+    data, options = two_iterations(tmp_path)
     line = [forked.python(), 'tools/ablate.py', 'configs/mini/mocov2_r18.py', '--random', '--seeds', '3']
     line += ['--finetune', 'configs/mini/mask-rcnn_r18_fpn_embedded.py', '--work-dir', str(tmp_path / 'work')]
     line += ['--cfg-options', f'data.root={data}/unlabelled', 'train_cfg.max_epochs=1', *NARROW_MOCO]
-    line += ['--finetune-options', *(f'{key}={value}' for key, value in detector.items())]
+    line += ['--finetune-options', *options]
     first = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
     assert first.returncode == 0, first.stdout[-4000:] + first.stderr[-2000:]
     assert '| random init |' in first.stdout and '| mocov2_r18' in first.stdout
