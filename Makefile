@@ -6,7 +6,7 @@ unexport PYTHON
 # Two workers with one thread each; a worker that has nothing left takes tests from the other.
 PYTEST = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup check demo benchmark-mini data test test-all test-exhaustive test-only lint format clean
+.PHONY: dist help setup check demo benchmark-mini data test test-all test-exhaustive test-only lint format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -47,6 +47,15 @@ lint: setup ## ruff, mypy, shellcheck
 format: setup ## let ruff format and sort
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+# The time in every file is the commit's; setuptools leaves the clock in source distributions, so they are packed anew.
+dist: EPOCH = $(shell git log -1 --format=%ct)
+dist: setup ## a wheel and a source distribution in dist/, the same bytes from the same commit
+	rm -rf dist build
+	SOURCE_DATE_EPOCH=$(EPOCH) .venv/bin/python -m build --no-isolation
+	cd dist && packed=$$(ls *.tar.gz) && tar xzf $$packed && \
+	tar --sort=name --format=gnu --mtime=@$(EPOCH) --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX -c $${packed%.tar.gz} \
+	| gzip -n >$$packed && rm -r $${packed%.tar.gz}
 
 clean: ## remove caches of tools; runs, data and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,7 +6,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 
 def commit() -> str:

