@@ -14,27 +14,41 @@ from detco_mm.registry import DATA_SAMPLERS
 class SeededIndex(int):
     """An index that brings along what the image's augmentation is seeded with.
 
+    RepeatDataset finds its image by %, ConcatDataset by -: what they hand on brings it along as well, and tells the
+    repetitions of an image apart.
+
     Args:
         index: of the image.
         seed: of the run, and the epoch.
+        drawn: index that the sampler drew; by default the same.
     """
 
     seed: tuple[int, int]
+    drawn: int
 
-    def __new__(cls, index: int, seed: tuple[int, int]) -> 'SeededIndex':
+    def __new__(cls, index: int, seed: tuple[int, int], drawn: int | None = None) -> 'SeededIndex':
         """Make one."""
         made = super().__new__(cls, index)
         made.seed = seed
+        made.drawn = int(index) if drawn is None else drawn
         return made
 
-    def __getnewargs__(self) -> tuple[int, tuple[int, int]]:  # type: ignore[override]  # typeshed fixes int's
+    def __getnewargs__(self) -> tuple[int, tuple[int, int], int]:  # type: ignore[override]  # typeshed fixes int's
         """Tell pickle what to make it of, on its way to a data worker; int's own makes it of the number alone."""
-        return int(self), self.seed
+        return int(self), self.seed, self.drawn
+
+    def __mod__(self, other: int) -> 'SeededIndex':
+        """Index of an image that is repeated."""
+        return SeededIndex(int(self) % other, self.seed, self.drawn)
+
+    def __sub__(self, other: int) -> 'SeededIndex':
+        """Index in a data set that comes behind others."""
+        return SeededIndex(int(self) - other, self.seed, self.drawn)
 
     def seed_generators(self) -> None:
         """Seed the global generators of NumPy, Python and PyTorch's CPU, from which transforms draw."""
         seed, epoch = self.seed
-        np.random.seed((seed % 2**32, epoch, int(self)))
+        np.random.seed((seed % 2**32, epoch, self.drawn))
         for_python, for_torch = np.random.randint(2**31, size=2)
         random.seed(int(for_python))
         torch.default_generator.manual_seed(int(for_torch))

@@ -22,7 +22,7 @@ from detco_mm.engine.labels import check_config_labels
 from detco_mm.engine.lengths import check_lengths, check_metrics
 from detco_mm.engine.pixels import settle_pixels
 from detco_mm.engine.quiet_runner import QuietRunner
-from detco_mm.engine.ranks import heed_first_rank
+from detco_mm.engine.ranks import heed_first_rank, join_ranks
 from detco_mm.engine.settings import apply_command_line
 from detco_mm.visualization.report import evaluation_table, text_table
 from detco_mm.weights import start_pretraining, use_backbone
@@ -197,6 +197,7 @@ def evaluate(runner: Runner, checkpoints: Sequence[str], out: str | None = None)
 
 def build_runner(cfg: Config) -> Runner:
     """Build the run: QuietRunner, or what the config's ``runner_type`` says."""
+    join_ranks(cfg)  # not left to the Runner, whose data workers would each import the stack anew: MMEngine sets spawn
     return RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
 
 

@@ -1,5 +1,6 @@
 """A config says what runs: a plain Runner does what the tools do, and the terminal shows what a user needs."""
 
+import multiprocessing
 from ast import literal_eval
 
 import pytest
@@ -11,7 +12,8 @@ from detco_mm.engine import launch
 from detco_mm.engine.hooks import RunChecks
 from detco_mm.engine.optim_wrapper import has_bfloat16
 from tests.engine.hooks.runs import log, scalars
-from tests.integration.small_run import CONFIG, NARROW, ROOT, photographs
+from tests.integration import forked
+from tests.integration.small_run import CONFIG, NARROW, ROOT, free_port, photographs
 
 OPTIONS = {name: literal_eval(value) for name, value in (text.split('=') for text in NARROW)}
 CONFIGS = sorted(
@@ -149,3 +151,31 @@ def test_bf16_is_float32_where_the_cpu_has_no_instructions_for_it(images, tmp_pa
         found[kind] = [row['loss'] for row in scalars(tmp_path / kind)]
     assert found['OptimWrapper'] == found['detco_mm.BFloat16OptimWrapper']
     assert 'this CPU has no instructions for bf16' in log(tmp_path / 'detco_mm.BFloat16OptimWrapper')
+
+
+STARTED = """
+import multiprocessing, os, sys
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from detco_mm.engine import launch
+
+@RUNNERS.register_module()
+class Started(Runner):
+    def __init__(self, env_cfg):
+        self._launcher, self._distributed = 'pytorch', True
+        self.setup_env(env_cfg)
+
+    from_cfg = classmethod(lambda cls, cfg: cls(cfg.env_cfg))
+
+os.environ.update(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1', MASTER_PORT=sys.argv[1])
+cfg = Config(dict(runner_type='Started', launcher='pytorch', env_cfg=Config.fromfile(sys.argv[2]).env_cfg))
+launch.build_runner(cfg)
+print(multiprocessing.get_start_method())
+launch.end_process_group()
+"""
+
+
+def test_data_workers_of_several_ranks_start_as_those_of_one_process():
+    done = forked.run_code(STARTED, free_port(), ROOT / CONFIG)
+    assert done.returncode == 0 and done.stdout.split() == [multiprocessing.get_start_method()], done.stderr
