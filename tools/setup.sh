@@ -35,7 +35,7 @@ wheels=("${install[@]}" --only-binary=:all:)
 step "PyTorch and what the stack needs (about 3 GB)"
 # --no-compile: what is imported is compiled then, and that is a small part of it all.
 "${wheels[@]}" --no-compile torch torchvision numpy opencv-python-headless setuptools wheel \
-    addict attrs einops future matplotlib modelindex packaging pillow pyyaml rich scikit-learn scipy six termcolor tqdm yapf \
+    addict aiohttp attrs einops fsspec future matplotlib modelindex packaging pillow pyyaml rich scikit-learn scipy six termcolor tqdm yapf \
     pycocotools shapely terminaltables tensorboard \
     ftfy prettytable regex \
     safetensors scikit-image timm \

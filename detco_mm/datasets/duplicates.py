@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from mmengine import fileio
 from PIL import Image
 
 from detco_mm.checkpoints.files import write_atomically
 from detco_mm.datasets.image_folder import ImageFolder
+from detco_mm.transforms import sources
 from detco_mm.transforms.decoding import UndecodableImage, read_header
 from detco_mm.transforms.pixels import Pixels
 from detco_mm.transforms.rasters import is_plain, read_raster, stretched_grey
@@ -84,7 +84,7 @@ def _fingerprint(path: str) -> np.ndarray | None:
     if os.path.exists(path) and not os.path.isfile(path):
         return None  # a pipe would be waited for
     try:
-        data = fileio.get(path)
+        data = sources.read(path)
         header = read_header(data)
         if is_plain(data, header):
             spare = min(header.width, header.height) // _SIDE

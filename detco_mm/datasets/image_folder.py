@@ -1,18 +1,18 @@
-"""ImageFolder: any folder of images, with or without a list of them; labels are not needed and not read."""
+"""ImageFolder: any folder or archive of images, with or without a list of them; labels are not needed and not read."""
 
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from detco_mm.datasets.sampler import SeededIndex
 from detco_mm.datasets.text import read_json, read_lines
 from detco_mm.registry import DATASETS
+from detco_mm.transforms import sources
 
 #: Suffixes, in lower case, by which a file in the folder is taken for an image.
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm', '.gif', '.jfif', '.jp2')
@@ -23,7 +23,8 @@ class ImageFolder(BaseDataset):
     """Images below a folder, at any depth, in sorted order.
 
     Args:
-        data_root: The folder.
+        data_root: The folder; or a zip, or a tar that is not compressed, which is read without unpacking and trains as
+            its unpacked folder does; or an address for fsspec, such as ``s3://bucket/images``.
         ann_file: Optional, relative to ``data_root``: a text file with one relative path a line (a class index
             behind it is ignored), or a COCO ``.json``, whose ``images`` are taken. Without it the folder is searched.
         data_prefix: ``img_path`` is the subfolder of ``data_root`` that holds the images.
@@ -75,10 +76,17 @@ class ImageFolder(BaseDataset):
             if sizes and hasattr(step, 'check_sizes'):
                 step.check_sizes(sizes)
 
+    def _join_prefix(self) -> None:
+        """Join ``data_root`` and what is relative to it; MMEngine would look for a client of each protocol."""
+        self.ann_file: str = sources.join(self.data_root, self.ann_file) if self.ann_file else ''
+        self.data_prefix: dict[str, str] = {
+            key: sources.join(self.data_root, prefix) for key, prefix in self.data_prefix.items()
+        }
+
     def load_data_list(self) -> list[dict]:
         """Return one ``dict(img_path=...)`` for each image."""
         folder = self.data_prefix['img_path']
-        if not folder or not fileio.isdir(folder):
+        if not folder or not sources.is_folder(folder):
             raise FileNotFoundError(
                 f'no image folder at "{folder}" (data_root="{self.data_root}"){_hint(self.data_root)}: set data.root, '
                 "or data_root and data_prefix['img_path'] of the data set, to the folder that holds the images"
@@ -113,12 +121,7 @@ class ImageFolder(BaseDataset):
         )
 
     def _found(self, folder: str) -> list[str]:
-        if isinstance(fileio.get_file_backend(folder), fileio.LocalBackend):
-            found = _files_below(folder)
-        else:
-            names = fileio.list_dir_or_file(folder, list_dir=False, recursive=True)
-            found = (fileio.join_path(folder, name) for name in names)
-        paths = sorted(path for path in found if path.lower().endswith(self.extensions))
+        paths = sorted(path for path in sources.files_below(folder) if path.lower().endswith(self.extensions))
         if not paths:
             raise FileNotFoundError(
                 f'no image in "{folder}" or below it: looked for files that end in {", ".join(self.extensions)}; '
@@ -127,7 +130,7 @@ class ImageFolder(BaseDataset):
         return paths
 
     def _listed(self, folder: str) -> list[str]:
-        if not fileio.exists(self.ann_file):
+        if not sources.exists(self.ann_file):
             raise FileNotFoundError(
                 f'no annotation file at "{self.ann_file}": ann_file is relative to data_root="{self.data_root}"; '
                 "correct it, or set ann_file='' to search the folder"
@@ -145,11 +148,11 @@ class ImageFolder(BaseDataset):
             names = [re.sub(r'\s+-?\d+$', '', line) for line in read_lines(self.ann_file)]
         if not names:
             raise FileNotFoundError(f'"{self.ann_file}" lists none: write one path a line, relative to "{folder}"')
-        paths = [fileio.join_path(folder, name) for name in names]
-        if not any(fileio.exists(path) for path in paths[:10]) and any('\\' in name for name in names[:10]):
-            paths = [fileio.join_path(folder, name.replace('\\', '/')) for name in names]  # written on Windows
+        paths = [sources.join(folder, name) for name in names]
+        if not any(sources.exists(path) for path in paths[:10]) and any('\\' in name for name in names[:10]):
+            paths = [sources.join(folder, name.replace('\\', '/')) for name in names]  # written on Windows
         # A look at ten tells a wrong prefix; millions are not looked at, and single missing files are skipped later.
-        if not any(fileio.exists(path) for path in paths[:10]):
+        if not any(sources.exists(path) for path in paths[:10]):
             raise FileNotFoundError(
                 f'"{self.ann_file}" names {len(paths)} images, but none of the first ten is there, such as '
                 f'"{paths[0]}": its '
@@ -160,6 +163,8 @@ class ImageFolder(BaseDataset):
 
 def _hint(folder: str) -> str:
     """What a path may be that is no folder."""
+    if re.search(r'\.(tgz|tar\.\w+|gz|bz2|xz|zst|7z|rar)$', folder, re.I):
+        return ', which is compressed as a whole: unpack it, or pack it anew as a zip, or as a tar without compression'
     if os.path.isfile(folder.rstrip('/')):
         return ', which is a file; a list of images goes into data.ann_file'
     return ', and patterns are not expanded' if re.search(r'[*?]', folder) else ''
@@ -167,20 +172,6 @@ def _hint(folder: str) -> str:
 
 def _file_name(image: Any) -> Any:
     return image.get('file_name') if isinstance(image, dict) else None
-
-
-def _files_below(folder: str, above: frozenset = frozenset()) -> Iterator[str]:
-    """Yield the files at any depth, through links as well, but for those with a leading dot."""
-    about = os.stat(folder)
-    place = about.st_dev, about.st_ino
-    if place in above:
-        return  # a link led back
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if os.path.isdir(entry.path):
-                yield from _files_below(entry.path, above | {place})
-            elif not entry.name.startswith('.') and os.path.isfile(entry.path):  # False for a link to itself
-                yield entry.path
 
 
 class _Paths(Sequence):

@@ -7,9 +7,8 @@ import re
 from os import PathLike
 from typing import Any
 
-from mmengine import fileio
-
 from detco_mm.checkpoints.starts import other_kind
+from detco_mm.transforms import sources
 
 #: Byte order marks; UTF-32's before UTF-16's, which it begins with.
 _MARKS = (
@@ -108,7 +107,7 @@ def reads_everywhere(path: str | PathLike) -> bool:
 
 def _bytes(path: str | PathLike) -> bytes:
     try:
-        return fileio.get(path)
+        return sources.read(path)
     except FileNotFoundError:
         raise FileNotFoundError(f'no file at "{path}": check the path') from None
     except IsADirectoryError:

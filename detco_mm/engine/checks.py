@@ -16,6 +16,8 @@ from mmengine.logging import print_log
 from mmengine.registry import OPTIMIZERS
 from torch.utils.data import DataLoader
 
+from detco_mm.transforms import sources
+
 #: Setting -> the least whole number that it may be; None may be said where the config may.
 _WHOLE = {
     'train_dataloader.batch_size': 1,
@@ -106,7 +108,7 @@ def check_images(dataset: Any, name: str) -> None:
     items = [dataset.get_data_info(at) for at in sorted(chosen)]
     for key in ('img_path', 'seg_map_path'):
         paths = [item[key] for item in items if isinstance(item, dict) and isinstance(item.get(key), str)]
-        if paths and not any('://' in path or os.path.exists(path) for path in paths):
+        if paths and not any('://' in path or sources.exists(path) for path in paths):
             raise FileNotFoundError(
                 f'{name} names {len(dataset)} images, but none of the {len(paths)} that were looked for is there, such '
                 f'as "{paths[0]}": correct its data_root and data_prefix'

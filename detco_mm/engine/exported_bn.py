@@ -14,6 +14,7 @@ from detco_mm.checkpoints.config_text import read_config_text
 from detco_mm.checkpoints.registered import check_types
 from detco_mm.engine.bn_statistics import NUM_BATCHES, reestimate
 from detco_mm.registry import with_four_maps
+from detco_mm.transforms import sources
 from detco_mm.weights.stored_config import stored_backbone
 
 #: What is taken of the run's loader: what batches look like, and not who starts its workers.
@@ -52,7 +53,9 @@ def reestimated(
     if not loader or loader.get('dataset', {}).get('type') != 'detco_mm.ImageFolder':
         loader = None  # a detector's, say, whose statistics are not those of a pre-training
     if images is None:
-        if known or not loader or not Path(loader.dataset.get('data_root') or '').is_dir():
+        where = loader.dataset.get('data_root') or '' if loader else ''
+        # nothing is fetched because a file says so
+        if known or '://' in where or not sources.is_folder(where):
             return dict(weights), known
     elif not loader:
         raise ValueError(

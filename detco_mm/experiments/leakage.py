@@ -10,6 +10,7 @@ from detco_mm.datasets.image_folder import ImageFolder
 from detco_mm.engine.labelled_sets import labelled_sets
 from detco_mm.engine.leakage import find_leaks
 from detco_mm.engine.settings import spelled_out
+from detco_mm.transforms import sources
 
 from .ablation import Study
 from .steps import overridden
@@ -46,11 +47,12 @@ def check_leakage(study: Study, work: Path, root: Path, sample: int = SAMPLE) ->
         config.merge_from_dict(spelled_out({}, config))
         section = config.train_dataloader.dataset
         place = section.get('data_root', ''), section.get('ann_file', '')
-        if place in seen or not section.get('type', '').endswith('ImageFolder') or not (root / place[0]).is_dir():
+        where = sources.join(str(root), place[0])
+        if place in seen or not section.get('type', '').endswith('ImageFolder') or not sources.is_folder(where):
             continue  # what does not exist, the pre-training names
         seen.add(place)
         folder = ImageFolder(
-            data_root=str(root / place[0]),
+            data_root=where,
             ann_file=place[1],
             data_prefix=section.get('data_prefix') or dict(img_path=''),
         )

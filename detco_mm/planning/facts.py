@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine import fileio
 from mmengine.config import ConfigDict
 from mmengine.registry import DATASETS, MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -16,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from detco_mm.engine.checks import usable_cores
 from detco_mm.engine.optim_wrapper import has_bfloat16
 from detco_mm.models.backbone import SIDE, dry_run, four_maps
+from detco_mm.transforms import sources
 from detco_mm.transforms.decoding import UndecodableImage, read_header
 from detco_mm.transforms.measuring import SAMPLE, look
 from detco_mm.transforms.pixels import Pixels
@@ -88,7 +88,7 @@ def _most_frequent_bands(paths: list[str]) -> int:
     bands: Counter[int] = Counter()
     for path in paths:
         try:
-            data = fileio.get(path)
+            data = sources.read(path)
             bands[read_raster(data, read_header(data)).values.shape[2]] += 1
         except (UndecodableImage, OSError):
             continue

@@ -4,9 +4,9 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from mmengine import fileio
 
 from detco_mm.registry import TRANSFORMS
+from detco_mm.transforms import sources
 from detco_mm.transforms.decoding import MAX_PIXELS, UndecodableImage, read_header
 from detco_mm.transforms.pixels import Pixels
 
@@ -19,7 +19,7 @@ def read_file(path: str | PathLike, backend_args: dict | None = None) -> bytes:
         ValueError: if it is a folder.
     """
     try:
-        return fileio.get(path, backend_args)
+        return sources.read(path, backend_args)
     except FileNotFoundError:
         raise FileNotFoundError(f'no image at "{path}": check the path') from None
     except IsADirectoryError:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from mmengine import fileio
 from mmengine.logging import print_log
 
+from detco_mm.transforms import sources
 from detco_mm.transforms.decoding import MAX_PIXELS, UndecodableImage, read_header
 from detco_mm.transforms.pixels import Pixels, is_range, shown
 from detco_mm.transforms.rasters import read_raster
@@ -66,7 +66,7 @@ def look(paths: Sequence[str], pixels: Pixels, every: bool = False, max_pixels: 
         if os.path.exists(path) and not os.path.isfile(path):
             continue  # a pipe, which might never answer
         try:
-            data = fileio.get(path)
+            data = sources.read(path)
             header = read_header(data, max_pixels)
             if not every and pixels.leaves(data, header):
                 plain += 1

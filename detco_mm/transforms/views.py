@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mmengine import fileio
 from mmengine.dist import get_rank
 from mmengine.logging import print_log
 
 from detco_mm.registry import TRANSFORMS
+from detco_mm.transforms import sources
 from detco_mm.transforms.crops import random_box, resized_crop, smallest_side
 from detco_mm.transforms.decoding import MAX_PIXELS, UndecodableImage, read_header
 from detco_mm.transforms.measuring import settle
@@ -129,7 +129,7 @@ class DetCoViews:
         return results
 
     def _read(self, path: str) -> np.ndarray:
-        data = fileio.get(path)
+        data = sources.read(path)
         header = read_header(data, self.max_pixels)
         spare = min(smallest_side(header.height, header.width, scale, self.ratio) / size for size, scale in self._crops)
         return self.pixels.read(data, header, next(factor for factor in (8, 4, 2, 1) if factor <= max(spare, 1)))
