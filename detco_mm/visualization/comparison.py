@@ -1,6 +1,7 @@
 """Methods beside each other: every seed as a dot, mean and standard deviation over them."""
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -54,7 +55,7 @@ def comparison_picture(panels: Panels, columns: int = 3) -> bytes:
                 axes.annotate(
                     f'{mean:.1f}', (mean, at), (0, 6), textcoords='offset points', ha='center', fontsize=8, color=INK
                 )
-            axes.set_title(title)
+            axes.set_title(textwrap.fill(title, 32))  # characters that the width of a panel holds
             axes.set_ylim(len(methods) - 0.4, -0.7)
             axes.set_yticks(range(len(methods)), methods)
             axes.margins(x=0.15)
@@ -92,7 +93,7 @@ def course_picture(course: Mapping[str, Mapping[str, Sequence[Mapping[int, float
                 shared = sorted(set.intersection(*(set(points) for points in seeds)))
                 means = [statistics.fmean(points[at] for points in seeds) for at in shared]
                 axes.plot(shared, means, 'o-', color=colour, markersize=3, label=method)
-            axes.set(title=title, xlabel='iteration', ylabel='box AP, %')
+            axes.set(title=textwrap.fill(title, 42), xlabel='iteration', ylabel='box AP, %')
             axes.set_ylim(bottom=0)
         for axes in list(grid.flat)[len(course) :]:
             axes.remove()

@@ -1,0 +1,34 @@
+"""Methods beside each other as pictures."""
+
+import itertools
+
+import pytest
+
+from detco_mm.visualization import comparison
+
+LONG = 'box AP50, photographs of the reef, faster-rcnn_lite0_fpn_192px, 10 % of labels'
+
+
+@pytest.mark.parametrize(
+    'draw',
+    [
+        lambda: comparison.comparison_picture({f'{LONG}, {at}': {'random init': [1.0, 2.0]} for at in range(3)}),
+        lambda: comparison.course_picture({f'{LONG}, {at}': {'random init': [{60: 1.0}, {60: 2.0}]} for at in range(2)}),
+    ],
+    ids=['comparison', 'course'],
+)
+def test_long_titles_leave_each_other_room(draw, monkeypatch):
+    """Of whatever panels are in one row."""
+    boxes = []
+
+    def png(figure):
+        figure.draw_without_rendering()
+        boxes.extend(axes.title.get_window_extent() for axes in figure.axes)
+        boxes.append(figure.bbox)
+        return b''
+
+    monkeypatch.setattr(comparison, 'png', png)
+    draw()
+    *titles, whole = boxes
+    assert len(titles) >= 2 and not any(one.overlaps(other) for one, other in itertools.combinations(titles, 2))
+    assert all(title.x1 <= whole.x1 and title.y1 <= whole.y1 for title in titles)
