@@ -3,8 +3,8 @@ SIZE ?= small
 # What .venv is made with, where it is not the first that fits; what runs in it is not told.
 PYTHON ?=
 unexport PYTHON
-# Two workers with one thread each; a worker that has nothing left takes tests from the other.
-PYTEST = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal
+# Three workers with one thread each for two cores, since some tests wait; who has nothing left takes tests from others.
+PYTEST = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 3 --dist worksteal
 
 .PHONY: dist help setup check demo benchmark-mini data test test-all test-exhaustive test-only lint format clean
 .DEFAULT_GOAL := help
@@ -32,7 +32,7 @@ test: setup lint test-only ## lint, types and tests
 test-all: setup lint ## the same, and the tests that take a minute or more: what CI runs
 	$(PYTEST) -m 'not exhaustive'
 
-test-exhaustive: setup ## the tutorial as written, every detector at full size, twenty kills, other systems: by hand
+test-exhaustive: setup ## the tutorial as written, every detector at full size, eight ranks, two machines, twenty kills: by hand
 	$(PYTEST) -m exhaustive
 
 test-only: setup

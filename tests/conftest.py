@@ -6,10 +6,17 @@ import os
 import pytest
 
 import detco_mm  # noqa: F401  (the stack is repaired before a test module imports any other package of it)
+from tests.integration import forked
 from tests.server import format_once, write_reports_if_asked
 
 #: Reasons to skip that are the machine's; a program or a package that is missing is none where CI installs all of them.
 OF_THE_MACHINE = ('this device has bf16', 'SyncBN runs on a GPU', 'resident memory is read as Linux gives it')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server of forked processes once for all workers of pytest-xdist, while these import the stack."""
+    if config.getoption('numprocesses', None) and not hasattr(config, 'workerinput'):
+        forked.share()
 
 
 def pytest_collection_finish() -> None:

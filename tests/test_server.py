@@ -13,6 +13,7 @@ import pytest
 from tests.integration import forked
 from tests.integration.forked import Forked
 from tests.integration.ranks import on_ranks
+from tests.integration.small_run import started_by
 
 SEEN = """
 import json, os, random, signal, sys, threading
@@ -62,7 +63,8 @@ def test_a_child_sees_what_a_process_of_its_own_would(script, tmp_path):
 def test_signals_reach_a_child_and_are_its_exit_code(number, script, tmp_path):
     with open(tmp_path / 'log', 'w') as log:
         run = Forked(script('import time\ntime.sleep(60)')[1:], log, log)
-    assert psutil.Process(run.pid).parent().ppid() == os.getpid() and run.poll() is None
+    server = psutil.Process(run.pid).parent()  # of this process, or of all workers and theirs
+    assert server.ppid() in (os.getpid(), os.getppid()) and run.poll() is None
     with pytest.raises(subprocess.TimeoutExpired):
         run.wait(0.01)
     run.send_signal(number)
@@ -86,9 +88,9 @@ def test_files_beyond_the_limit_cannot_be_written(script, tmp_path):
 
 
 def test_the_server_has_one_thread_after_its_children_have_trained(script):
-    forked.run(script('import torch\ntorch.randn(8, 8, requires_grad=True).sum().backward()'))
-    (server,) = (child for child in psutil.Process().children() if 'tests/server.py' in ' '.join(child.cmdline()))
-    assert server.num_threads() == 1
+    train = 'import os, torch\ntorch.randn(8, 8, requires_grad=True).sum().backward()\nprint(os.getppid())'
+    server = psutil.Process(int(forked.run(script(train)).stdout))
+    assert 'tests/server.py' in ' '.join(server.cmdline()) and server.num_threads() == 1
 
 
 def fails_on_the_second(rank):
@@ -114,7 +116,7 @@ else:
 
 @pytest.fixture
 def chain(script, tmp_path):
-    """Start a tool, which may start itself, by the server's python; return it, its log, and the server's children."""
+    """Start a tool, which may start itself, by the server's python; return it, its log, and the server's child last."""
 
     def start(*arguments):
         path = script(CHAIN)[1]
@@ -122,21 +124,20 @@ def chain(script, tmp_path):
             run = subprocess.Popen([forked.python(), '-u', path, *(path for _ in arguments)], stdout=log)
         while run.poll() is None and 'started' not in (tmp_path / 'log').read_text():
             time.sleep(0.02)
-        (server,) = (child for child in psutil.Process().children() if 'tests/server.py' in ' '.join(child.cmdline()))
-        return run, tmp_path / 'log', sorted(server.children(), key=psutil.Process.create_time)
+        return run, tmp_path / 'log', started_by(run)[-1]
 
     return start
 
 
 def test_what_a_tool_starts_comes_from_the_server_too_with_its_exit_code(chain):
-    run, log, (_, inner) = chain('itself')
+    run, log, inner = chain('itself')
     inner.terminate()
     assert run.wait(30) == 0 and log.read_text() == 'started True\nended by -15\n'
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_to_the_servers_python_is_one_to_the_tool(number, chain):
-    run, _, (tool,) = chain()
+    run, _, tool = chain()
     run.send_signal(number)
     assert run.wait(30) == -number
     tool.wait(30)

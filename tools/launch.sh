@@ -32,7 +32,9 @@ else
     meeting=("--node_rank=${NODE_RANK:-0}" "--master_addr=${MASTER_ADDR:-127.0.0.1}" "--master_port=$port")
 fi
 if [ "${MAX_RESTARTS:-0}" != 0 ]; then
-    [ -z "$port" ] || meeting=(--rdzv_backend=c10d "--rdzv_endpoint=${MASTER_ADDR:-127.0.0.1}:$port")
+    # is_host: torchrun would ask for the address of this machine's name, which not every network knows.
+    [ -z "$port" ] || meeting=(--rdzv_backend=c10d "--rdzv_endpoint=${MASTER_ADDR:-127.0.0.1}:$port"
+        "--rdzv_conf=is_host=$([ "${NODE_RANK:-0}" = 0 ] && echo 1 || echo 0)")
     meeting+=("--max_restarts=$MAX_RESTARTS")
     # Else processes that are started again may be given the addresses of those that have gone:
     # https://github.com/pytorch/pytorch/issues/135712

@@ -19,9 +19,20 @@ from typing import IO
 ROOT = Path(__file__).parents[2]
 
 
+#: In the environment: the folder of the server that another process has started.
+SHARED = 'DETCO_TEST_SERVER'
+
+
 @functools.cache
 def _server() -> tuple[socket.socket, Path]:
-    """Start the server of this process, with which it ends; return a connection, and a folder with `socket` in it."""
+    """Connect to the server, started first if nobody has; return the connection, and a folder with `socket` in it.
+
+    The server ends with the process that has started it.
+    """
+    if folder := os.environ.get(SHARED):
+        ours = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.connect(f'{folder}/socket')
+        return ours, Path(folder)
     folder = tempfile.mkdtemp(prefix='server')
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -47,14 +58,21 @@ def _server() -> tuple[socket.socket, Path]:
     return ours, Path(folder)
 
 
+def share() -> None:
+    """Start the server now, for all processes that this one will start."""
+    python()  # before two of them write it
+    os.environ[SHARED] = str(_server()[1])
+
+
 @functools.cache
 def python() -> str:
     """Return a program to call as `python`: its scripts, and those that they start, are children of the server."""
     _, folder = _server()
     program = folder / 'python'
-    line = [sys.executable, '-I', '-S', str(ROOT / 'tests/shim.py'), str(folder / 'socket')]
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(line)} "$@"\n')
-    program.chmod(0o755)
+    if not program.exists():
+        line = [sys.executable, '-I', '-S', str(ROOT / 'tests/shim.py'), str(folder / 'socket')]
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(line)} "$@"\n')
+        program.chmod(0o755)
     return str(program)
 
 

@@ -125,7 +125,7 @@ def test_the_report_names_what_it_had_no_time_for(tmp_path):
 def test_soak(tmp_path):
     images = photographs(tmp_path / 'images', 16)
     narrow = [option for option in NARROW if 'epochs' not in option and 'logger' not in option]
-    flags = ['--minutes', '0.2', '--interval', '0.5', '--out', tmp_path / 'soak.png', f'data.root={images}', *narrow]
+    flags = ['--minutes', '0.1', '--interval', '0.5', '--out', tmp_path / 'soak.png', f'data.root={images}', *narrow]
     flags.append('default_hooks.logger.interval=1')  # a slow machine shows steps within the time as well
     figures = run('soak', *flags, out=tmp_path / 'soak.json', executable=sys.executable)  # whose memory is looked at
     assert figures['exit_code'] == 0 and (tmp_path / 'soak.png').read_bytes().startswith(b'\x89PNG')

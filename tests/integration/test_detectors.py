@@ -23,7 +23,8 @@ from tests.integration.commands import write_backbone
 CONFIGS = Path(__file__).parents[2] / 'configs/mmdet'
 NAMES = sorted(path.stem for path in CONFIGS.glob('*.py'))
 # tests/configs proves that these are others but for the length of the schedule or the file of labels.
-SIBLING = re.compile(r'_[12]x_|-\d+pct$')
+# C4 with a mask head: the one without runs, and masks of FPN.
+SIBLING = re.compile(r'_[12]x_|-\d+pct$|^mask-rcnn_r50-c4_12k')
 #: Detectors on other backbones than ResNet-50, and the model of the pre-training that they start from.
 PRETRAINED = {
     'mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco': 'detco_convnext-t',

@@ -110,6 +110,7 @@ def test_mim_searches_the_index(python, tmp_path):
     assert said[-4:] == ['config', 'configs/detco_r50_8xb32-800e.py', 'epochs', '800']
 
 
+@pytest.mark.exhaustive  # the wheel's are found above; pip's editable install is that of every set-up
 def test_mim_finds_the_tools_of_an_editable_install_from_its_checkout(tmp_path):
     source = clone(tmp_path / 'clone')
     python = environment(tmp_path / 'venv', build('build_editable', source, tmp_path / 'made'))

@@ -154,7 +154,8 @@ class Items(torch.utils.data.Dataset):
         return int(self.step(dict(img_path=self.paths[index])) is not None)
 
 
-@pytest.mark.parametrize('method', ['fork', 'spawn'])
+# a run whose workers are spawned, and count, is in test_platforms.py
+@pytest.mark.parametrize('method', ['fork', pytest.param('spawn', marks=pytest.mark.exhaustive)])
 def test_skips_in_worker_processes_are_counted(method, tmp_path):
     (tmp_path / 'good.png').write_bytes(WHOLE_PNG)
     paths = [str(tmp_path / 'good.png'), 'missing.jpg'] * 3
