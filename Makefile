@@ -6,7 +6,7 @@ unexport PYTHON
 # Three workers with one thread each for two cores, since some tests wait; who has nothing left takes tests from others.
 PYTEST = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 3 --dist worksteal
 
-.PHONY: dist help setup check demo benchmark-mini data test test-all test-exhaustive test-only lint format clean
+.PHONY: dist help setup check demo benchmark-mini data test test-all test-gpu test-exhaustive test-only lint format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,6 +31,9 @@ test: setup lint test-only ## lint, types and tests
 
 test-all: setup lint ## the same, and the tests that take a minute or more: what CI runs
 	$(PYTEST) -m 'not exhaustive'
+
+test-gpu: setup ## on a machine with one GPU or two: what shows that all is well on them, in ten minutes
+	.venv/bin/python -m pytest -m gpu
 
 test-exhaustive: setup ## the tutorial as written, every detector at full size, eight ranks, two machines, twenty kills: by hand
 	$(PYTEST) -m exhaustive

@@ -4,19 +4,39 @@ import gc
 import os
 
 import pytest
+import torch
 
 import detco_mm  # noqa: F401  (the stack is repaired before a test module imports any other package of it)
+from tests.devices import GPUS, NO_GPU
 from tests.integration import forked
 from tests.server import format_once, write_reports_if_asked
 
 #: Reasons to skip that are the machine's; a program or a package that is missing is none where CI installs all of them.
-OF_THE_MACHINE = ('this device has bf16', 'SyncBN runs on a GPU', 'resident memory is read as Linux gives it')
+OF_THE_MACHINE = (
+    'this device has bf16',
+    'SyncBN runs on a GPU',
+    'needs a GPU',
+    'need two GPUs',
+    'resident memory is read as Linux gives it',
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server of forked processes once for all workers of pytest-xdist, while these import the stack."""
+    if config.getoption('markexpr') == 'gpu' and not (GPUS or config.getoption('collectonly')):
+        pytest.exit(NO_GPU, returncode=2)
     if config.getoption('numprocesses', None) and not hasattr(config, 'workerinput'):
         forked.share()
+
+
+@pytest.fixture
+def device():
+    """A GPU where there is one, which is PyTorch's default device within the test; else the CPU."""
+    if not GPUS:
+        yield torch.device('cpu')
+        return
+    with torch.device('cuda'):
+        yield torch.device('cuda')
 
 
 def pytest_collection_finish() -> None:

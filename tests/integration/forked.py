@@ -43,7 +43,8 @@ def _server() -> tuple[socket.socket, Path]:
         server = subprocess.Popen(
             [sys.executable, ROOT / 'tests/server.py', *map(str, numbers)],
             cwd=ROOT,
-            env={**os.environ, 'OMP_NUM_THREADS': '1'},
+            # counted without CUDA's help, GPUs stay usable in processes that are forked
+            env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTORCH_NVML_BASED_CUDA_CHECK': '1'},
             pass_fds=numbers,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -10,6 +10,7 @@ import cv2
 import psutil
 from skimage import data
 
+from tests.devices import DETERMINISTIC, ENVIRONMENT
 from tests.integration.forked import ROOT, Forked, behind, python
 
 CONFIG = 'configs/mini/detco_r18.py'
@@ -28,6 +29,7 @@ NARROW = [
     'default_hooks.logger.interval=1',
     'default_hooks.checkpoint.interval=1',
     'train_cfg.max_epochs=3',
+    *DETERMINISTIC,
 ]
 
 
@@ -54,7 +56,7 @@ def start(line, log, **environment):
     """
     with open(log, 'w') as out:
         forks = {'PYTHON': python(), 'PYTHON_EXEC': python()}  # of tools/launch.sh, and of torchrun for its ranks
-        variables = {**os.environ, 'OMP_NUM_THREADS': '1', **forks, **environment}
+        variables = {**os.environ, **ENVIRONMENT, 'OMP_NUM_THREADS': '1', **forks, **environment}
         if line[0] == sys.executable and line[1].endswith('.py'):
             return Forked(line[1:], out, out, env=variables)
         return subprocess.Popen(

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from detco_mm.weights import export_backbone, read_backbone
+from tests.devices import needs_gpu
 from tests.integration.small_run import CONFIG, command, photographs, start
 from tests.integration.test_resume import losses
 
@@ -57,11 +58,13 @@ def check(found, plain, folder, tolerance, differs=()):
     assert all(torch.equal(tensor, state[f'backbone.{name}']) for name, tensor in exported.items())
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize(
     ('options', 'tolerance', 'differs'),
     [
         ([CHANNELS_LAST], 1e-5, ()),
         ([BF16], 1e-2, ()),
+        pytest.param(['optim_wrapper.type=AmpOptimWrapper'], 1e-2, (), marks=needs_gpu, id='fp16'),
         (['model.queue_dtype=bfloat16'], 1e-3, ('queue.keys',)),
     ],
 )
@@ -81,6 +84,7 @@ def test_a_run_goes_on_in_another_layout(images, plain, tmp_path):
         assert tensor.ndim != 4 or tensor.is_contiguous(memory_format=torch.channels_last), name
 
 
+@pytest.mark.gpu
 @pytest.mark.exhaustive
 def test_all_switches_at_once_leave_losses_and_checkpoint_as_they_are(images, plain, tmp_path):
     found = train(images, tmp_path / 'run', CHANNELS_LAST, BF16, 'model.compile_backbone=True')

@@ -54,6 +54,7 @@ def run(tmp_path_factory):
     return folder / 'run', options
 
 
+@pytest.mark.gpu
 def test_tensorboard_has_losses_and_ap(run):
     (events,) = run[0].glob('*/vis_data/events*')
     scalars = EventAccumulator(str(events)).Reload().Tags()['scalars']

@@ -31,6 +31,7 @@ def shuffle_there_and_back(rank):
     return images, torch.from_numpy(permutation), shuffled, shuffle.back(strided), other
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize('world', [2, 3])
 def test_each_rank_encodes_its_part_of_one_permutation_and_gets_its_own_keys_back(world):
     results = on_ranks(shuffle_there_and_back, world)
@@ -57,10 +58,12 @@ class Sent:
 def losses_from_bytes_and_from_floats(rank):
     torch.manual_seed(0)
     torch.distributed.all_to_all_single = sent = Sent()
-    generator = torch.Generator().manual_seed(rank)
+    generator = torch.Generator('cpu').manual_seed(rank)
     shapes = [(4, 3, 32, 32)] * 2 + [(4, 9, 3, 16, 16)] * 2
-    data = dict(inputs=[torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator) for shape in shapes])
+    drawn = dict(dtype=torch.uint8, generator=generator, device='cpu')
+    data = dict(inputs=[torch.randint(0, 256, shape, **drawn) for shape in shapes])
     model = build(data_preprocessor=dict(type='detco_mm.DetCoDataPreprocessor', channels_last=True))
+    model.to(torch.get_default_device())
     state = {name: value.clone() for name, value in model.state_dict().items()}
     found = []
     for copied in (False, True):
@@ -73,6 +76,7 @@ def losses_from_bytes_and_from_floats(rank):
     return *found, sent.sent
 
 
+@pytest.mark.gpu
 def test_views_leave_in_one_exchange_as_bytes_which_changes_no_bit_of_the_losses():
     for bytes_, floats, sent in on_ranks(losses_from_bytes_and_from_floats, 2):
         assert all(torch.equal(bytes_[name], floats[name]) for name in floats)
@@ -98,6 +102,7 @@ def train_three_steps(rank, counts, dtype='float32'):
     return state, pointers
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize(('counts', 'dtype'), [(1, 'float32'), (2, 'float32'), (1, 'float16'), (2, 'bfloat16')])
 def test_ranks_agree_on_queues_pointers_and_weights_after_steps(counts, dtype):
     (first, pointers), (second, _) = on_ranks(train_three_steps, 2, counts, dtype)
@@ -128,6 +133,7 @@ def two_steps_of_a_part(rank, state, batches):
     return two_steps(MMDistributedDataParallel(model, broadcast_buffers=False), parts)
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize('world', [2, 8])
 def test_ranks_learn_what_one_process_learns_on_the_joined_batch_with_bn_frozen(world):
     model = freeze_bn(build(momentum=0.9))

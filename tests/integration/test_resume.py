@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.devices import needs_two_gpus_if_any
 from tests.integration.small_run import CONFIG, command, kill_all, photographs, rank_of, start, started_by
 
 STEPS = 36  # 48 images in batches of 4, three epochs
@@ -65,6 +66,7 @@ def assert_same_run(one, other):
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
+@pytest.mark.gpu
 def test_killed_in_an_epoch_and_resumed_with_other_workers(images, whole, tmp_path):
     cut = tmp_path / 'cut'
     every_five = ['default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=5']
@@ -141,6 +143,8 @@ def whole_of_two(images, tmp_path_factory):
     return folder
 
 
+@pytest.mark.gpu
+@needs_two_gpus_if_any
 def test_two_ranks_that_are_killed_go_on_exactly(images, whole_of_two, tmp_path):
     cut = tmp_path / 'cut'
     run = two_ranks(images, cut)

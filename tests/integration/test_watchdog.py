@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.devices import needs_two_gpus_if_any
 from tests.integration.small_run import CONFIG, command, kill_all, photographs, rank_of, start
 from tests.integration.test_resume import losses, output, wait_for
 
@@ -43,6 +44,8 @@ def wait_for_message(run, work_dir, text):
     assert survivor_ended and text in output(work_dir), output(work_dir)[-3000:]
 
 
+@pytest.mark.gpu
+@needs_two_gpus_if_any
 @pytest.mark.parametrize('stopped', [0, 1])
 def test_a_rank_that_is_stopped_is_named(stopped, images, tmp_path):
     folder = tmp_path / 'run'

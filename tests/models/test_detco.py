@@ -34,7 +34,7 @@ def build(**overrides):
 def views(images=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
     shapes = [(images, 3, 32, 32)] * 2 + [(images, 9, 3, 16, 16)] * 2
-    return [torch.randn(shape, generator=generator) for shape in shapes]
+    return [torch.randn(shape, generator=generator, device='cpu').to(torch.get_default_device()) for shape in shapes]
 
 
 def freeze_bn(model):

@@ -1,5 +1,6 @@
 """What a step asks of a device: nothing that only CUDA has."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 import detco_mm
 from detco_mm.engine.hooks import StopOnNonFinite
 from detco_mm.registry import MODELS
+from tests.devices import needs_gpu
 from tests.integration.small_run import CONFIG, ROOT
 
 SOURCES = [*Path(detco_mm.__file__).parent.rglob('*.py'), *(ROOT / 'tools').glob('*.py')]
@@ -70,6 +72,31 @@ def test_a_step_reads_no_number_of_its_device():
     model.to('meta')
     losses = model.train_step(data, build_optim_wrapper(model, optimizer))
     assert {loss.device.type for loss in losses.values()} == {'meta'}
+
+
+@contextlib.contextmanager
+def no_waiting():
+    """Refuse whatever has the host wait for a GPU."""
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+
+
+@needs_gpu
+@pytest.mark.gpu
+@pytest.mark.parametrize('half', [False, True])
+def test_the_host_waits_for_a_gpu_nowhere_within_a_step(half):
+    model, optimizer, data = narrow({'model.bn_splits': 2})
+    model.cuda()
+    step = build_optim_wrapper(model, optimizer)
+    data['inputs'] = [view.pin_memory() for view in data['inputs']]
+    with torch.autocast('cuda', torch.bfloat16, enabled=half):
+        model.train_step(data, step)  # cuDNN chooses, and memory is asked for, in the first
+        with no_waiting():
+            losses = model.train_step(data, step)
+    assert all(loss.isfinite().all() for name, loss in losses.items() if name.startswith('loss'))
 
 
 def test_whether_gradients_are_finite_is_told_to_a_fused_optimizer_without_a_read():

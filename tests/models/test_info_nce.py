@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from detco_mm.models import info_nce
 from detco_mm.models.info_nce import HELD, stream
+from tests.devices import also_on_gpu
 
 
 def plain_info_nce(query, key, queue, temperature):
@@ -20,6 +21,7 @@ def vectors(*shape, dtype=torch.float64):
     return F.normalize(torch.randn(*shape, dtype=dtype), dim=-1)
 
 
+@also_on_gpu
 @pytest.mark.parametrize('length', [1, 7, 4096, 9000])
 @pytest.mark.parametrize('temperature', [0.2, 0.07, 0.005])
 def test_loss_gradient_and_hits_equal_the_plain_formulation(length, temperature):
@@ -41,6 +43,7 @@ def test_gradient_passes_gradcheck():
     assert torch.autograd.gradcheck(lambda q: info_nce(q, key, queue, 0.2)[0], query)
 
 
+@also_on_gpu
 def test_single_precision_agrees_to_a_millionth():
     torch.manual_seed(0)
     query, key, queue = vectors(8, 128), vectors(8, 128), vectors(5000, 128)
@@ -49,6 +52,7 @@ def test_single_precision_agrees_to_a_millionth():
     torch.testing.assert_close(loss.double(), expected, rtol=1e-6, atol=0)
 
 
+@also_on_gpu
 def test_keys_and_queue_receive_no_gradient_and_do_not_change():
     query, key, queue = vectors(4, 8).requires_grad_(), vectors(4, 8).requires_grad_(), vectors(9, 8)
     before = queue.clone()
@@ -57,14 +61,16 @@ def test_keys_and_queue_receive_no_gradient_and_do_not_change():
     assert torch.equal(queue, before)
 
 
+@also_on_gpu
 def test_half_precision_queries_are_contrasted_in_the_precision_of_the_queue():
     query, key, queue = (vectors(4, 8, dtype=torch.float32) for _ in range(3))
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast(query.device.type, torch.bfloat16):
         loss, _ = info_nce(query.bfloat16(), key, queue, 0.2)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, plain_info_nce(query.bfloat16().float(), key, queue, 0.2)[0])
 
 
+@also_on_gpu
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_autocast_changes_no_bit_of_loss_hits_and_gradient(dtype):
     torch.manual_seed(0)
@@ -72,7 +78,7 @@ def test_autocast_changes_no_bit_of_loss_hits_and_gradient(dtype):
     results = []
     for enabled in (False, True):
         asking = query.clone().requires_grad_()
-        with torch.autocast('cpu', dtype, enabled=enabled):
+        with torch.autocast(query.device.type, dtype, enabled=enabled):
             assert (query @ queue.T).dtype == (dtype if enabled else torch.float32)  # it is at work
             loss, hit = info_nce(asking, key, queue, 0.2)
             loss.sum().backward()
@@ -81,6 +87,7 @@ def test_autocast_changes_no_bit_of_loss_hits_and_gradient(dtype):
         assert plain.dtype == cast.dtype and torch.equal(plain, cast)
 
 
+@also_on_gpu
 @pytest.mark.parametrize('bad', [float('nan'), float('inf')])
 @pytest.mark.parametrize('where', ['query', 'key', 'queue'])
 def test_a_loss_that_is_not_finite_has_a_gradient_that_is_not(where, bad):
@@ -94,6 +101,7 @@ def test_a_loss_that_is_not_finite_has_a_gradient_that_is_not(where, bad):
     assert broken.any() and not given['query'].grad[broken].isfinite().all(1).any()
 
 
+@also_on_gpu
 @pytest.mark.parametrize(('dtype', 'of_loss', 'of_gradient'), [('float16', 1e-6, 4e-6), ('bfloat16', 4e-6, 4e-5)])
 def test_a_half_queue_of_the_papers_size_costs_what_the_docstring_of_the_queue_says(dtype, of_loss, of_gradient):
     torch.manual_seed(0)
@@ -125,6 +133,7 @@ def test_a_half_queue_is_converted_chunk_by_chunk():
     assert largest == 4096 * 8
 
 
+@also_on_gpu
 @pytest.mark.parametrize('chunk', [7, 2048, 5000])
 @pytest.mark.parametrize(('dtype', 'tolerance'), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
 def test_all_stages_in_one_pass_are_what_they_are_one_by_one(chunk, dtype, tolerance):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detco_mm.models import KeyQueue
+from tests.devices import also_on_gpu
 
 
 @settings(max_examples=60, deadline=None)
@@ -24,6 +25,7 @@ def test_the_queue_holds_the_newest_keys_whatever_the_batch_sizes(length, batche
         assert torch.equal(oldest_first, torch.cat(history[-length:], dim=1))
 
 
+@also_on_gpu
 def test_a_batch_longer_than_the_queue_is_refused_with_the_way_out():
     queue = KeyQueue(num_rows=1, length=256, dim=4)
     before = queue.keys.clone()
@@ -46,6 +48,7 @@ def test_an_empty_queue_is_refused(field):
         KeyQueue(**dict(dict(num_rows=1, length=1, dim=1), **{field: 0}))
 
 
+@also_on_gpu
 @pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
 def test_a_key_that_is_not_finite_never_enters_and_the_old_one_of_its_slot_stays(bad):
     queue = KeyQueue(num_rows=2, length=5, dim=3)
@@ -66,6 +69,7 @@ def test_an_unknown_type_of_storage_is_named_with_those_there_are():
         KeyQueue(num_rows=1, length=4, dim=2, dtype='int8')
 
 
+@also_on_gpu
 @pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
 def test_a_half_queue_is_the_float32_one_rounded_and_its_checkpoint_keeps_the_type(dtype, tmp_path):
     queues = []

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from tests.devices import also_on_gpu
+
 
 def draw(count, seed=0, dtype=torch.float32):
     """Boxes that overlap much, with scores."""
-    generator = torch.Generator().manual_seed(seed)
-    corners = torch.rand(count, 2, generator=generator) * 40
-    sides = 5 + torch.rand(count, 2, generator=generator) * 25
-    return torch.cat([corners, corners + sides], 1).to(dtype), torch.rand(count, generator=generator).to(dtype)
+    drawn = torch.rand(5 * count, generator=torch.Generator('cpu').manual_seed(seed), device='cpu')
+    corners, sides, scores = drawn[: 2 * count] * 40, 5 + drawn[2 * count : 4 * count] * 25, drawn[4 * count :]
+    corners, sides = corners.view(count, 2), sides.view(count, 2)
+    here = torch.get_default_device()
+    return torch.cat([corners, corners + sides], 1).to(here, dtype), scores.to(here, dtype)
 
 
 def iou(first, second, offset=0):
@@ -34,6 +37,7 @@ def suppress(boxes, scores, threshold, offset=0):
     return kept
 
 
+@also_on_gpu
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.mark.parametrize('offset', [0, 1])
 def test_nms_keeps_a_box_that_no_better_kept_one_overlaps_too_much(offset, dtype):
@@ -51,6 +55,7 @@ def test_an_offset_of_one_counts_the_last_pixel_of_a_box():
     assert mmcv.ops.nms(boxes, scores, 0.34, offset=1)[1].tolist() == [0, 1]
 
 
+@also_on_gpu
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_nms_takes_half_precision_and_keeps_its_type(dtype):
     boxes, scores = draw(30, dtype=dtype)
@@ -71,6 +76,7 @@ def test_nms_of_no_boxes_is_none():
     assert kept.shape == (0, 5) and indices.shape == (0,)
 
 
+@also_on_gpu
 @pytest.mark.parametrize('split', [10000, 10])
 def test_batched_nms_suppresses_within_classes(split):
     boxes, scores = draw(60)

@@ -6,6 +6,8 @@ import mmcv.ops
 import pytest
 import torch
 
+from tests.devices import also_on_gpu
+
 REGIONS = torch.tensor(
     [[0, 1.3, 2.1, 9.7, 8.2], [1, 0.0, 0.0, 15.5, 11.0], [1, 4.4, 3.3, 5.1, 4.2], [0, -3.0, -2.0, 20.0, 14.0]],
     dtype=torch.float64,
@@ -13,7 +15,8 @@ REGIONS = torch.tensor(
 
 
 def maps(*shape, seed=0):
-    return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator('cpu').manual_seed(seed)
+    return torch.rand(*shape, dtype=torch.float64, generator=generator, device='cpu').to(torch.get_default_device())
 
 
 def read(image, y, x):
@@ -59,13 +62,15 @@ def mean(values):
     return sum(values) / len(values)
 
 
+@also_on_gpu
 @pytest.mark.parametrize('aligned', [True, False])
 @pytest.mark.parametrize('ratio', [0, 2])
 @pytest.mark.parametrize(('mode', 'reduce'), [('avg', mean), ('max', max)])
 def test_roi_align_reduces_the_samples_of_each_bin(mode, reduce, ratio, aligned):
     input = maps(2, 2, 6, 8)
-    found = mmcv.ops.roi_align(input, REGIONS, (3, 3), 0.5, ratio, mode, aligned)
-    torch.testing.assert_close(found, sampled(input, REGIONS, 3, 0.5, ratio, aligned, reduce))
+    regions = REGIONS.to(input)
+    found = mmcv.ops.roi_align(input, regions, (3, 3), 0.5, ratio, mode, aligned)
+    torch.testing.assert_close(found, sampled(input, regions, 3, 0.5, ratio, aligned, reduce))
 
 
 @pytest.mark.parametrize('ratio', [0, 2])
