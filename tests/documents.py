@@ -13,7 +13,7 @@ from tests.integration.forked import python
 ROOT = Path(__file__).parents[1]
 EPOCH = [
     'train_dataloader.batch_size=8',
-    'model.queue_len=32',
+    'model.queue_len=16',
     'train_cfg.max_epochs=1',
     'default_hooks.checkpoint.interval=1',
 ]
@@ -21,7 +21,7 @@ STEPS = ['train_dataloader.batch_size=2', 'train_cfg.max_iters=3', 'train_cfg.va
 # What the command of a tool, or of a tool with a config, gets at its end to be done in seconds.
 SHORTER = {
     'pretrain.py': ['--epochs', '1'],
-    'make_data.py': ['--unlabelled', '48', '--train', '40', '--val', '4', '--test', '4'],
+    'make_data.py': ['--unlabelled', '24', '--train', '40', '--val', '4', '--test', '4'],
     r'train\.(py|sh) configs/(mini/detco_r18|mine/pretrain|mine/adapt).py': EPOCH,
     'det_train.py configs/': [*STEPS, 'default_hooks.checkpoint.interval=3'],
 }

@@ -122,6 +122,7 @@ def test_the_report_names_what_it_had_no_time_for(tmp_path):
     assert 'ema' in done.stdout and 'out of time' in done.stdout and 'without ema' in done.stderr
 
 
+@pytest.mark.exhaustive  # runs that go on, and what they leave, are in test_resume.py and test_progress.py
 def test_soak(tmp_path):
     images = photographs(tmp_path / 'images', 16)
     narrow = [option for option in NARROW if 'epochs' not in option and 'logger' not in option]

@@ -95,6 +95,8 @@ def test_all_switches_at_once_leave_losses_and_checkpoint_as_they_are(images, pl
 TRACED = 'model.compile_backbone.backend=aot_eager'
 
 
+@pytest.mark.gpu
+@pytest.mark.exhaustive  # a model's losses, names and copies are in tests/models/test_detco.py
 def test_compiled_backbones_leave_losses_and_checkpoint_as_they_are(images, plain, tmp_path):
     check(train(images, tmp_path / 'run', TRACED), plain, tmp_path / 'run', 1e-5)
 
