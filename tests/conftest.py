@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ OF_THE_MACHINE = (
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server of forked processes once for all workers of pytest-xdist, while these import the stack."""
+    # A shell without job control has what it starts in the background ignore it, and so would all that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption('markexpr') == 'gpu' and not (GPUS or config.getoption('collectonly')):
         pytest.exit(NO_GPU, returncode=2)
     if config.getoption('numprocesses', None) and not hasattr(config, 'workerinput'):

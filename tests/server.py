@@ -152,8 +152,6 @@ def become(request: dict[str, Any], paths: list[str]) -> None:
     os.environ.update(request['env'])
     if request['file_size'] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request['file_size'],) * 2)
-    # a shell without job control has what it starts in the background ignore it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.modules['numpy'].random.seed()  # as a new process has it; `random` does so by itself, PyTorch does not
     sys.argv, sys.executable = request['line'], request['executable']
     first = request['cwd'] if request['function'] else os.path.dirname(os.path.abspath(sys.argv[0]))

@@ -1,4 +1,4 @@
-"""The whole way in one command: make data, pre-train, export, fine-tune twice, compare.
+"""The whole way in one command: make data, pre-train and export, fine-tune twice, compare.
 
 Each step is one of the commands that the README documents, run by itself; its output goes to a log beside its results.
 A step that is done is not repeated when the demo is run again; --fresh starts over.

@@ -226,7 +226,7 @@ def _pretraining(run: _Run, needs: tuple[str, ...]) -> list[Step]:
             total_steps(config, images) if images else 0,
             needs,
             config_text(config),
-            resumes=True,
+            resume=['--resume'],
             config_file=file,
         ),
         Step(
@@ -269,7 +269,7 @@ def _finetuning(run: _Run, task: Task, weights: Sequence[str], needs: tuple[str,
             config.train_cfg.get('max_iters', 0),
             needs,
             config_text(config),
-            resumes=True,
+            resume=['--resume'],
             config_file=file,
         ),
         Step(

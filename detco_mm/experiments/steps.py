@@ -35,7 +35,7 @@ class Step:
         iterations: of a training, whose progress the folder's scalars tell.
         needs: names of the steps whose results it uses; it is repeated when they are.
         config: text of the config with all overrides, so that a change of it repeats the step.
-        resumes: whether `--resume` makes the command go on from what it left in the folder.
+        resume: what is added to the command to have it go on from what it left in the folder; None if it begins anew.
         config_file: where `config` is written before the command runs; None if the command needs no such file.
     """
 
@@ -47,7 +47,7 @@ class Step:
     iterations: int = 0
     needs: tuple[str, ...] = ()
     config: str = ''
-    resumes: bool = False
+    resume: Sequence[str] | None = None
     config_file: Path | None = None
 
     @property
@@ -104,7 +104,9 @@ def last_checkpoint(folder: str | Path) -> str:
     return (Path(folder) / 'last_checkpoint').read_text().strip()
 
 
-def run_step(step: Step, number: str, log: Path, forecast: Forecast, root: Path, resume: bool = False) -> float:
+def run_step(
+    step: Step, number: str, log: Path, forecast: Forecast, root: Path, resume: Sequence[str] | None = None
+) -> float:
     """Run one step to its end, saying how far it is and how long all steps will still take.
 
     Args:
@@ -113,7 +115,7 @@ def run_step(step: Step, number: str, log: Path, forecast: Forecast, root: Path,
         log: file for its output.
         forecast: of the whole chain.
         root: the project's root, where commands run.
-        resume: go on with what an earlier attempt left.
+        resume: arguments that have it go on with what an earlier attempt left; None to begin.
 
     Returns:
         Seconds that it took.
@@ -123,13 +125,14 @@ def run_step(step: Step, number: str, log: Path, forecast: Forecast, root: Path,
     """
     marker = f'/{LAST_CHECKPOINT}'
     command = [last_checkpoint(part.removesuffix(marker)) if part.endswith(marker) else part for part in step.command]
-    command += ['--resume'] if resume else []
-    print(f'step {number}: {step.title}{", going on where it was" if resume else ""}', flush=True)
+    going_on = resume is not None
+    command += resume or ()
+    print(f'step {number}: {step.title}{", going on where it was" if going_on else ""}', flush=True)
     print(f'  $ python {" ".join(command[1:])}\n  log: {log}', flush=True)
     start, said, live = time.monotonic(), 0.0, sys.stdout.isatty()
-    before = fraction_done(step.folder, step.iterations) if resume and step.folder else 0.0
+    before = fraction_done(step.folder, step.iterations) if going_on and step.folder else 0.0
     forecast.begin(before)
-    with log.open('a' if resume else 'w') as out:
+    with log.open('a' if going_on else 'w') as out:
         child = subprocess.Popen(
             command,
             cwd=root,
@@ -199,12 +202,12 @@ def run_chain(
             seconds[step.name] = done['seconds']
             forecast.finish(None)
             continue
-        resume = step.resumes and valid(before)
-        if step.folder and not resume:
+        resume = step.resume if valid(before) else None
+        if step.folder and resume is None:
             shutil.rmtree(step.folder, ignore_errors=True)
         if step.config_file:
             write_atomically(step.config_file, step.config)
-        began = before['began'] if resume else time.time()
+        began = time.time() if resume is None else before['began']
         write_atomically(begun, json.dumps({**step.identity, 'began': began}))
         # What an interrupted attempt took is not known, and not counted.
         seconds[step.name] = run_step(step, number, work / f'{step.name}.log', forecast, root, resume)

@@ -26,8 +26,8 @@ def test_the_whole_demo_ends_with_a_table_and_a_report(tmp_path, monkeypatch, ca
     line = ('small', 0, tmp_path / 'demo', ROOT, str(tmp_path / 'embedded'))
     demo.run(*line)
     said = capsys.readouterr().out
-    assert '5 steps, about' in said and 'random init' in said and 'DetCo' in said
+    assert '4 steps, about' in said and 'random init' in said and 'DetCo' in said
     report = (tmp_path / 'demo/report.html').read_text()
     assert report.count('<img') >= 4 and 'box AP' in report
     demo.run(*line)
-    assert capsys.readouterr().out.count('done before') == 4
+    assert capsys.readouterr().out.count('done before') == 3

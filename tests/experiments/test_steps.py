@@ -84,7 +84,7 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path):
 from pathlib import Path
 from detco_mm.experiments.steps import Step, run_chain
 folder = Path({str(tmp_path / 'run')!r})
-step = Step('t', 'counting', [{sys.executable!r}, '-c', {COUNTER!r}, str(folder)], folder=folder, resumes=True)
+step = Step('t', 'counting', [{sys.executable!r}, '-c', {COUNTER!r}, str(folder)], folder=folder, resume=['--resume'])
 run_chain([step], Path({str(tmp_path / 'work')!r}), Path({str(tmp_path)!r}))
 """
     count = tmp_path / 'run/count'

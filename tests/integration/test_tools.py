@@ -200,25 +200,6 @@ def test_a_batch_job_whose_time_was_up_is_queued_again_and_then_resumed(tmp_path
     assert asked[-1].endswith('--resume')
 
 
-LITE = """
-import runpy, sys
-for part in ('mmcv.ops', 'mmcv._ext', 'mmdet'):
-    sys.modules[part] = None  # importing it fails, as with mmcv-lite
-sys.path.insert(0, 'tools')
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name='__main__')
-"""
-
-
-def test_pre_training_needs_neither_compiled_ops_nor_mmdetection(tmp_path, images):
-    line = command('tools/train.py', CONFIG, '--work-dir', tmp_path / 'run',
-                   options=[f'data.root={images}', 'train_cfg.max_epochs=1'])  # fmt: skip
-    line[1:1] = ['-c', LITE]
-    log = tmp_path / 'log'
-    assert start(line, log).wait(120) == 0, log.read_text()
-    assert len(losses(tmp_path / 'run')) == 6
-
-
 def test_help_needs_nothing_of_the_stack(tmp_path):
     stack = "import runpy, sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'mmengine', 'detco_mm')));"
     run = "sys.path.insert(0, 'tools'); runpy.run_path(sys.argv[0], run_name='__main__')"
