@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from detco_mm.transforms.photometric import between
+
 
 def random_box(
     height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
@@ -25,12 +27,12 @@ def random_box(
     """
     log_ratio = (math.log(ratio[0]), math.log(ratio[1]))
     for _ in range(10):
-        area = height * width * np.random.uniform(*scale)
-        aspect = math.exp(np.random.uniform(*log_ratio))
+        area = height * width * between(*scale)
+        aspect = math.exp(between(*log_ratio))
         box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < box_width <= width and 0 < box_height <= height:
-            top = np.random.randint(0, height - box_height + 1)
-            left = np.random.randint(0, width - box_width + 1)
+            top = int((height - box_height + 1) * np.random.random())
+            left = int((width - box_width + 1) * np.random.random())
             return top, left, box_height, box_width
     box_height, box_width = height, width
     if width / height < ratio[0]:

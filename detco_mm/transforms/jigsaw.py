@@ -89,8 +89,8 @@ class JigsawPatches:
         grid, size = self.grid, self.patch_size
         cell_height, cell_width = view.shape[0] // grid, view.shape[1] // grid
         self._check_cell(view.shape[0], view.shape[1])
-        tops = np.random.randint(0, cell_height - size + 1, grid * grid).tolist()
-        lefts = np.random.randint(0, cell_width - size + 1, grid * grid).tolist()
+        room = np.array([[cell_height - size + 1], [cell_width - size + 1]])
+        tops, lefts = (room * np.random.random((2, grid * grid))).astype(int).tolist()
         patches = np.empty((grid * grid, size, size, *view.shape[2:]), view.dtype)
         for cell, place in enumerate(np.random.permutation(grid * grid)):
             top = cell // grid * cell_height + tops[cell]

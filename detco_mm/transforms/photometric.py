@@ -13,6 +13,8 @@ import numpy as np
 Image = np.ndarray
 
 
+#: ITU-R 601-2 luma, as Pillow makes grey of RGB.
+LUMA = (0.299, 0.587, 0.114)
 # OpenCV rounds where Pillow truncates: a little less than half a value is taken off (half would lose whole values).
 _TRUNCATE = -0.499
 
@@ -25,8 +27,10 @@ def adjust_brightness(image: Image, factor: float) -> Image:
 def adjust_contrast(image: Image, factor: float) -> Image:
     """Move all values away from the mean luminance of the image; 0 is an even grey, 1 the image itself."""
     # Pillow rounds the mean to a whole grey value. Channels that are no colours count alike.
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.shape[-1] == 3 else image.reshape(len(image), -1)
-    mean = int(cv2.mean(grey)[0] + 0.5)
+    if image.shape[-1] == 3:
+        mean = int(np.dot(cv2.mean(image)[:3], LUMA) + 0.5)
+    else:
+        mean = int(cv2.mean(image.reshape(len(image), -1))[0] + 0.5)
     return cv2.addWeighted(image, factor, image, 0, mean * (1 - factor) + _TRUNCATE)
 
 
@@ -40,9 +44,8 @@ def adjust_hue(image: Image, shift: float) -> Image:
     # In floats: for 8 bits, OpenCV takes twice as long on the way back. It closes the circle above 360 degrees, not
     # below 0. The steps of the shift are torchvision's, which has 255 of them in a circle of 256.
     hsv = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2HSV)
-    turn = np.tile(np.array([360 / 256 * (int(shift * 255) % 256), 0, 0], np.float32), image.shape[1])
-    rows = hsv.reshape(len(hsv), -1)  # flat, so that the addition stays contiguous
-    np.add(rows, turn, out=rows)
+    hues = hsv[..., 0]
+    np.add(hues, 360 / 256 * (int(shift * 255) % 256), out=hues)
     return cv2.convertScaleAbs(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=hsv))
 
 
@@ -115,7 +118,7 @@ class ColourJitter:
             return image
         for index in np.random.permutation(len(self._steps)):
             adjust, low, high = self._steps[index]
-            image = adjust(image, np.random.uniform(low, high))
+            image = adjust(image, between(low, high))
         return image
 
 
@@ -140,7 +143,12 @@ class GaussianBlur:
 
     def __call__(self, image: Image) -> Image:
         """Return the image itself or a blurred copy."""
-        return gaussian_blur(image, np.random.uniform(*self.sigma)) if np.random.random() < self.prob else image
+        return gaussian_blur(image, between(*self.sigma)) if np.random.random() < self.prob else image
+
+
+def between(low: float, high: float) -> float:
+    """Draw what ``np.random.uniform`` would, in a tenth of its 3 us, for an image takes thirty draws."""
+    return low + (high - low) * np.random.random()
 
 
 def check_probability(name: str, value: float) -> float:

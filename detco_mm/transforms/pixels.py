@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from detco_mm.transforms.decoding import UndecodableImage, decode
+from detco_mm.transforms.photometric import LUMA
 from detco_mm.transforms.rasters import Header, is_plain, read_raster
 from detco_mm.transforms.tiff import Raster
 
 Range = tuple[float, float]
 Ranges = list[Range]
-#: ITU-R 601-2 luma, as Pillow makes grey of RGB.
-_LUMA = (0.299, 0.587, 0.114)
 
 
 class Pixels:
@@ -154,7 +153,7 @@ class Pixels:
         if values.shape[2] == 1 and self.channels == 3:
             return np.repeat(values, 3, axis=2)
         if values.shape[2] == 3 and self.channels == 1:
-            return (values @ np.array(_LUMA)).astype(values.dtype)[..., None]
+            return (values @ np.array(LUMA)).astype(values.dtype)[..., None]
         raise UndecodableImage(
             'other pixels than stated',
             f'it has {count} bands, not {self.channels}: set data.channels={count} to take all of them, or '

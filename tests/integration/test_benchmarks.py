@@ -25,12 +25,17 @@ def run(script, *flags, out, **process):
 
 
 def test_views(tmp_path):
-    sides = run('views', '--count', '2', out=tmp_path / 'views.json')['sides']
-    assert [side['views'] for side in sides.values()] == [2, 2, 4, 4]
-    theirs, *_ = sides.values()
-    for side in sides.values():  # of one repeat, with two images
-        assert side['views_per_second'] == pytest.approx(2 * side['views'] / side['seconds'][0])
-        assert side['ratio'] == pytest.approx(side['views_per_second'] / theirs['views_per_second'])
+    figures = run('views', '--count', '4', out=tmp_path / 'views.json')
+    for sides in figures['sets'].values():
+        assert [side['views'] for side in sides.values()] == [2, 2, 4, 4]
+        theirs, *_ = sides.values()
+        for side in sides.values():  # of one repeat
+            assert side['views_per_second'] == pytest.approx(side['images'] * side['views'] / side['seconds'][0])
+            assert side['ratio'] == pytest.approx(side['views_per_second'] / theirs['views_per_second'])
+    small, large = figures['sets'].values()
+    for of, more in zip(small.values(), large.values(), strict=True):  # 64 times the pixels, of the same photographs
+        assert more['views_per_second'] < of['views_per_second']
+    assert [len(seconds) for seconds in figures['parts'].values()] == [1] * 7
 
 
 @pytest.mark.parametrize('shift', [-0.1, -0.03, 0.0, 0.05, 0.1])

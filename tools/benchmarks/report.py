@@ -107,13 +107,14 @@ def _parts(found: dict[str, Any], size: str) -> list[list[str]]:
 
 
 def _views(found: dict[str, Any], size: str) -> list[list[str]]:
-    ours = {name: side for name, side in found['sides'].items() if name.startswith('DetCo')}
     return [
         [
-            f"views on a core faster than MMSelfSup's: {name}",
+            f"views of {images} on a core faster than MMSelfSup's: {name}",
             f'{side["ratio"]:.1f}x, {side["views_per_second"]:.0f} views/s',
         ]
-        for name, side in ours.items()
+        for images, sides in found['sets'].items()
+        for name, side in sides.items()
+        if name.startswith('DetCo')
     ]
 
 

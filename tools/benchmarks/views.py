@@ -3,7 +3,9 @@
     python tools/benchmarks/views.py [--images FOLDER] [--repeats 7] [--json FILE]
 
 Each pipeline reads and decodes JPEG files from a warm disk cache and ends with tensors. The images are photographs that
-come with scikit-image, cut to ImageNet's usual 500x375 at quality 90, or the first ones of FOLDER.
+come with scikit-image, cut to ImageNet's usual 500x375 at quality 90, and 64 of these side by side as one of 12
+megapixels, as a camera makes them; or the first ones of FOLDER. Where the time of an image goes is found by adding one
+step of the pipeline after the other.
 """
 
 import statistics
@@ -16,10 +18,15 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from _harness import interleaved, parser, ratio, report
+from _harness import interleaved, parser, ratio, report, text_table
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
+
+from detco_mm.transforms import sources
+from detco_mm.transforms.decoding import read_header
+from detco_mm.transforms.pixels import Pixels
+from detco_mm.transforms.views import BLUR, COLOUR_JITTER
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOGRAPHS = (
@@ -49,6 +56,14 @@ def photographs(folder: Path) -> list[str]:
     return paths
 
 
+def large(paths: list[str], folder: Path) -> list[str]:
+    """Write 4000x3000 JPEG files of quality 90, some 4 MB each: every photograph 64 times."""
+    made = [str(folder / f'large_{Path(path).name}') for path in paths]
+    for path, out in zip(paths, made, strict=True):
+        cv2.imwrite(out, np.tile(cv2.imread(path), (8, 8, 1)), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    return made
+
+
 def mmselfsup() -> Callable[[str], Any]:
     """MMSelfSup's pipeline of MoCo v2: two views."""
     init_default_scope('mmselfsup')
@@ -57,8 +72,7 @@ def mmselfsup() -> Callable[[str], Any]:
 
         processing.adjust_hue = adjust_hue
     base = Config.fromfile(str(_mmselfsup() / '.mim/configs/selfsup/_base_/datasets/imagenet_mocov2.py'))
-    pipeline = Compose(base.train_pipeline)
-    return lambda path: pipeline(dict(img_path=path))
+    return composed(base.train_pipeline)
 
 
 def adjust_hue(image: np.ndarray, shift: float, backend: str = 'pillow') -> np.ndarray:
@@ -108,9 +122,57 @@ def torchvision() -> Callable[[str], Any]:
 
 def detco(config: str) -> Callable[[str], Any]:
     """A pipeline of this project, as a config has it: four views."""
+    return composed(Config.fromfile(str(ROOT / f'configs/{config}.py')).train_pipeline)
+
+
+def composed(steps: list[dict[str, Any]]) -> Callable[[str], Any]:
+    """A pipeline of these transforms."""
     init_default_scope('mmselfsup')
-    pipeline = Compose(Config.fromfile(str(ROOT / f'configs/{config}.py')).train_pipeline)
+    pipeline = Compose(steps)
     return lambda path: pipeline(dict(img_path=path))
+
+
+def parts() -> dict[str, Callable[[str], Any]]:
+    """The pipeline on the CPU, each side with one step more than the one before."""
+    linear = dict(COLOUR_JITTER, hue=0)
+    off: dict[str, Any] = dict(colour_jitter=None, grey_prob=0, blur=None, flip_prob=0)
+    views = {
+        'four crops': off,
+        'brightness, contrast, saturation': off | dict(colour_jitter=linear),
+        'hue': off | dict(colour_jitter=COLOUR_JITTER),
+        'blur': off | dict(colour_jitter=COLOUR_JITTER, blur=BLUR),
+        'grey and flip': {},
+    }
+
+    def decoded(path: str) -> np.ndarray:
+        data = sources.read(path)
+        return Pixels().read(data, read_header(data))
+
+    sides: dict[str, Callable[[str], Any]] = {'reading and decoding': decoded}
+    for name, options in views.items():
+        sides[name] = composed([dict(options, type='detco_mm.DetCoViews')])
+    return sides | {'patches and packing': detco('detco_r50_8xb32')}
+
+
+def timed(sides: dict[str, Callable[[str], Any]], paths: list[str], repeats: int) -> dict[str, list[float]]:
+    """Seconds that each takes for all files, in turn."""
+    return interleaved({name: (lambda one=one: [one(path) for path in paths]) for name, one in sides.items()}, repeats)
+
+
+def compared(seconds: dict[str, list[float]], images: int) -> dict[str, dict[str, Any]]:
+    """Figures of each pipeline, beside the first one."""
+    baseline, figures = next(iter(seconds)), {}
+    for name, took in seconds.items():
+        views = 4 if name.startswith('DetCo') else 2
+        figures[name] = dict(
+            images=images,
+            views=views,
+            views_per_second=statistics.median(images * views / each for each in took),
+            # images take `seconds`; views/s count all views of an image
+            ratio=ratio(seconds[baseline], took) * views / 2,
+            seconds=took,
+        )
+    return figures
 
 
 def main() -> None:
@@ -121,29 +183,45 @@ def main() -> None:
     args = flags.parse_args()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    made = {
+        'MMSelfSup, imagenet_mocov2': mmselfsup(),
+        'PIL + torchvision, MoCo v2': torchvision(),
+        'DetCo, all on the CPU': detco('detco_r50_8xb32'),
+        'DetCo, colour and blur left to the GPU': detco('detco_r50_8xb32_device-colour'),
+    }
+    table = [['images', 'pipeline', 'views of an image', 'views/s', 'ms an image', 'against MMSelfSup']]
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        paths = sorted(map(str, args.images.glob('*.jp*g'))) if args.images else photographs(Path(folder))
-        if not paths:
-            sys.exit(f'no JPEG files in "{args.images}"')
-        paths = (paths * args.count)[: args.count]
-        made = {
-            'MMSelfSup, imagenet_mocov2': (mmselfsup(), 2),
-            'PIL + torchvision, MoCo v2': (torchvision(), 2),
-            'DetCo, all on the CPU': (detco('detco_r50_8xb32'), 4),
-            'DetCo, colour and blur left to the GPU': (detco('detco_r50_8xb32_device-colour'), 4),
-        }
-        seconds = interleaved(
-            {name: (lambda one=one: [one(path) for path in paths]) for name, (one, _) in made.items()}, args.repeats
-        )
-    baseline = next(iter(made))
-    table, figures = [['pipeline', 'views of an image', 'views/s', 'ms a view', 'against MMSelfSup']], {}
-    for name, (_, views) in made.items():
-        rate = statistics.median(args.count * views / took for took in seconds[name])
-        # images take `seconds`; views/s count all views of an image
-        gain = ratio(seconds[baseline], seconds[name]) * views / made[baseline][1]
-        figures[name] = dict(views=views, views_per_second=rate, ratio=gain, seconds=seconds[name])
-        table.append([name, str(views), f'{rate:.0f}', f'{1000 / rate:.2f}', f'{gain:.1f}x'])
-    report('Views on one core', table, dict(images=args.count, sides=figures), args.json)
+        sets = {'500x375': photographs(Path(folder))}
+        sets |= {'4000x3000': large(sets['500x375'], Path(folder))}
+        if args.images:
+            sets = {args.images.name: sorted(map(str, args.images.glob('*.jp*g')))}
+        for name, paths in sets.items():
+            if not paths:
+                sys.exit(f'no JPEG files in "{args.images}"')
+            count = args.count if name != '4000x3000' else max(1, args.count // 4)
+            found[name] = compared(timed(made, (paths * count)[:count], args.repeats), count)
+            for side, of in found[name].items():
+                each = 1000 * of['views'] / of['views_per_second']
+                table.append(
+                    [
+                        name,
+                        side,
+                        str(of['views']),
+                        f'{of["views_per_second"]:.0f}',
+                        f'{each:.1f}',
+                        f'{of["ratio"]:.1f}x',
+                    ]
+                )
+        first, paths = next(iter(sets.items()))
+        seconds = timed(parts(), (paths * args.count)[: args.count], args.repeats)
+    before, going = [0.0] * args.repeats, [['a step more', 'ms an image', 'until here']]
+    for name, took in seconds.items():
+        more = statistics.median(1000 * (b - a) / args.count for a, b in zip(before, took, strict=True))
+        going.append([name, f'{more:.2f}', f'{1000 * statistics.median(took) / args.count:.2f}'])
+        before = took
+    print(f'\nWhere the time of an image goes, {first}\n\n{text_table(going)}')
+    report('Views on one core', table, dict(sets=found, parts=seconds), args.json)
 
 
 if __name__ == '__main__':
