@@ -2,10 +2,9 @@
 
     python tools/benchmark_mini.py [--size small|medium] [--seeds 0 1 2] [--report-only]
 
-All methods see the same unlabelled images equally often. Each backbone is then fine-tuned on all labels and on a tenth
-of them with the same number of iterations, and tested on a split that nothing else looks at. Interrupted, it goes on
-where it was. Seeds can be shared out to several processes, each with its own --seeds; a last call with all of them
-writes the table.
+All methods see the same unlabelled images equally often. Each backbone is then fine-tuned with the same number of
+iterations, and tested on a split that nothing else looks at. Interrupted, it goes on where it was. Seeds can be shared
+out to several processes, each with its own --seeds; a last call with all of them writes the table.
 """
 
 import argparse
