@@ -29,7 +29,7 @@ data: setup ## make the embedded detection data in data/embedded
 
 test: setup lint test-only ## lint, types and tests
 
-test-all: setup lint ## the same, and the tests that take a minute or more: what CI runs
+test-all: setup lint ## the same, and the tests that take half a minute or more: what CI runs
 	$(PYTEST) -m 'not exhaustive'
 
 test-gpu: setup ## on a machine with one GPU or two: what shows that all is well on them, in ten minutes

@@ -3,6 +3,7 @@
 import re
 import subprocess
 
+import pytest
 from mmengine.config import Config
 
 from tests.documents import ROOT, blocks, checkout, run, shortened
@@ -21,6 +22,7 @@ def test_the_first_two_commands_are_targets_of_the_makefile():
         subprocess.run([*line.split(), '--dry-run', '--silent'], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_commands_that_a_laptop_can_run_do(tmp_path):
     ran = [command for command in commands('bash') if not command.startswith('make ')]
     assert len(ran) >= 8

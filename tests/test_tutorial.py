@@ -37,6 +37,7 @@ def short(tmp_path_factory):
 
 
 # one test, for another could be another worker's, which would run all commands again
+@pytest.mark.slow
 def test_every_command_runs_on_what_the_one_before_left_and_starts_from_it(short):
     check(*short)
     work = short[0] / 'work_dirs/mine'

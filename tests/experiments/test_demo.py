@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from detco_mm.experiments import demo
 from tests.integration.forked import python
 
@@ -19,6 +21,7 @@ def test_every_size_forecasts_every_step_after_what_it_needs(tmp_path):
         assert pretrain.iterations == spec['epochs'] * (spec['data']['unlabelled'] // 32)  # the config's batch
 
 
+@pytest.mark.slow
 def test_the_whole_demo_ends_with_a_table_and_a_report(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'executable', python())
     few = dict(data={'unlabelled': 64, 'train': 8, 'val': 4, 'test': 0}, epochs=1, finetune_iters=4)

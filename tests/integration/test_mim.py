@@ -84,6 +84,7 @@ def test_a_wheel_holds_every_config_and_tool_as_it_is(wheels, kind):
     assert held == {f'detco_mm/.mim/{name}': (ROOT / name).read_bytes() for name in names}
 
 
+@pytest.mark.slow
 def test_mim_trains_a_config_found_by_its_name_in_an_empty_folder(python, tmp_path):
     photographs(tmp_path / 'images', 8)
     flags = ['--gpus', 0, '--work-dir', 'run', '--cfg-options', *NARROW, 'data.root=images', 'train_cfg.max_epochs=1']

@@ -61,7 +61,10 @@ def elsewhere(request, tmp_path, monkeypatch):
 
 
 # of the two systems, the one where such a run once never ended
-@pytest.mark.parametrize('elsewhere', ['macOS', pytest.param('Windows', marks=pytest.mark.exhaustive)], indirect=True)
+SYSTEMS = [pytest.param('macOS', marks=pytest.mark.slow), pytest.param('Windows', marks=pytest.mark.exhaustive)]
+
+
+@pytest.mark.parametrize('elsewhere', SYSTEMS, indirect=True)
 def test_pre_training_with_data_workers_runs_and_ends(elsewhere, tmp_path):
     with (tmp_path / 'site/sitecustomize.py').open('a') as file:
         file.write(ABSENT)

@@ -54,6 +54,7 @@ def environment(folder, wheel, names):
     return folder / 'bin/python'
 
 
+@pytest.mark.slow
 def test_with_the_extra_det_and_nothing_else_a_wheel_pre_trains_exports_and_fine_tunes(wheels, tmp_path):  # noqa: F811
     names = needed(wheels['wheel'], ['det'])
     assert {'mmselfsup', 'mmcls', 'mmcv-lite', 'mmdet', 'torch'} <= names and not {'mmsegmentation', 'pytest'} & names
