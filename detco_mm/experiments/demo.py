@@ -74,13 +74,13 @@ def plan(size: str, seed: int, work: Path, root: Path, data: str | None = None) 
     spec, python = SIZES[size], sys.executable
     data, took = data or f'{DATA}-{size}-{seed}', spec['seconds']
 
-    def changed(path: str, extra: dict[str, Any]) -> tuple[Config, list[str]]:
-        plain = Config.fromfile(str(root / path))._cfg_dict.to_dict()
-        chosen = {**extra, 'randomness.seed': seed, **moved(plain, DATA, data)}
-        return overridden(root / path, chosen), ['--cfg-options', *option_list(chosen)]
+    def settings(path: str) -> dict[str, Any]:
+        return {'randomness.seed': seed, **moved(Config.fromfile(str(root / path))._cfg_dict.to_dict(), DATA, data)}
 
-    pre, _ = changed(PRETRAIN, {**epochs(spec['epochs']), 'work_dir': str(work / 'pretrain')})
-    det, det_options = changed(FINETUNE, iterations(spec['finetune_iters']))
+    pre_settings = epochs(spec['epochs']) | settings(PRETRAIN) | {'work_dir': str(work / 'pretrain')}
+    det_settings = iterations(spec['finetune_iters']) | settings(FINETUNE)
+    pre, det = overridden(root / PRETRAIN, pre_settings), overridden(root / FINETUNE, det_settings)
+    det_options = ['--cfg-options', *option_list(det_settings)]
     pre_steps, det_steps = total_steps(pre, spec['data']['unlabelled']), total_steps(det, spec['data']['train'])
     weights = str(work / 'backbone.pth')
     counts = [text for name, count in spec['data'].items() for text in (f'--{name}', str(count))]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detco_mm.registry import TRANSFORMS
-from detco_mm.transforms.photometric import ColourJitter, GaussianBlur, check_probability
+from detco_mm.transforms.photometric import LUMA, ColourJitter, GaussianBlur, check_probability
 from detco_mm.transforms.views import BLUR, COLOUR_JITTER
 
 # Float images on the scale 0..255 are (N, P, 3, H, W), RGB; an amount is (N, 1, 1, 1, 1).
@@ -49,8 +49,8 @@ def luminance(images: Tensor) -> Tensor:
     """Return ITU-R 601-2 luma, (N, P, 1, H, W); of channels that are no colours, their mean."""
     if images.shape[-3] != 3:
         return images.mean(-3, keepdim=True)
-    red, green, blue = images.split(1, dim=-3)
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+    red, green, blue = (weight * channel for weight, channel in zip(LUMA, images.split(1, dim=-3), strict=True))
+    return red + green + blue
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:

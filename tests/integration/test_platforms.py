@@ -39,7 +39,6 @@ sys.meta_path.insert(0, Late())
 """
 #: What a pre-training needs neither of: importing these fails.
 ABSENT = """
-import sys
 sys.modules.update(dict.fromkeys(('mmcv.ops', 'mmcv._ext', 'mmdet')))
 """
 MISSING = {

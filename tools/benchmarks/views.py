@@ -151,20 +151,31 @@ def timed(sides: dict[str, Callable[[str], Any]], paths: list[str], repeats: int
     return interleaved({name: (lambda one=one: [one(path) for path in paths]) for name, one in sides.items()}, repeats)
 
 
-def compared(seconds: dict[str, list[float]], images: int) -> dict[str, dict[str, Any]]:
+def compared(seconds: dict[str, list[float]], views: dict[str, int], images: int) -> dict[str, dict[str, Any]]:
     """Figures of each pipeline, beside the first one."""
     baseline, figures = next(iter(seconds)), {}
     for name, took in seconds.items():
-        views = 4 if name.startswith('DetCo') else 2
         figures[name] = dict(
             images=images,
-            views=views,
-            views_per_second=statistics.median(images * views / each for each in took),
+            views=views[name],
+            views_per_second=statistics.median(images * views[name] / each for each in took),
             # images take `seconds`; views/s count all views of an image
-            ratio=ratio(seconds[baseline], took) * views / 2,
+            ratio=ratio(seconds[baseline], took) * views[name] / views[baseline],
             seconds=took,
         )
     return figures
+
+
+def image_sets(images: Path | None, count: int, folder: Path) -> dict[str, list[str]]:
+    """What is read in a repeat: the user's files, or photographs in two sizes, a quarter as many large ones."""
+    if images:
+        sets = {str(images): (sorted(map(str, images.glob('*.jp*g'))), count)}
+    else:
+        small, few = photographs(folder), max(1, count // 4)
+        sets = {'500x375': (small, count), '4000x3000': (large(small[:few], folder), few)}
+    if not all(paths for paths, _ in sets.values()):
+        sys.exit(f'no JPEG files in "{images}"')
+    return {name: (paths * number)[:number] for name, (paths, number) in sets.items()}
 
 
 def main() -> None:
@@ -176,34 +187,28 @@ def main() -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     made = {
-        'MMSelfSup, imagenet_mocov2': mmselfsup(),
-        'PIL + torchvision, MoCo v2': torchvision(),
-        'DetCo, all on the CPU': detco('detco_r50_8xb32'),
-        'DetCo, colour and blur left to the GPU': detco('detco_r50_8xb32_device-colour'),
+        'MMSelfSup, imagenet_mocov2': (mmselfsup(), 2),
+        'PIL + torchvision, MoCo v2': (torchvision(), 2),
+        'DetCo, all on the CPU': (detco('detco_r50_8xb32'), 4),
+        'DetCo, colour and blur left to the GPU': (detco('detco_r50_8xb32_device-colour'), 4),
     }
+    pipelines = {name: pipeline for name, (pipeline, _) in made.items()}
+    views = {name: number for name, (_, number) in made.items()}
     table = [['images', 'pipeline', 'views of an image', 'views/s', 'ms an image', 'against MMSelfSup']]
     going = [['images', 'a step more', 'ms an image', 'until here']]
     found: dict[str, dict[str, dict[str, Any]]] = {}
     seconds: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        sets = {'500x375': photographs(Path(folder))}
-        sets |= {'4000x3000': large(sets['500x375'], Path(folder))}
-        if args.images:
-            sets = {args.images.name: sorted(map(str, args.images.glob('*.jp*g')))}
-        for name, paths in sets.items():
-            if not paths:
-                sys.exit(f'no JPEG files in "{args.images}"')
-            count = args.count if name != '4000x3000' else max(1, args.count // 4)
-            paths = (paths * count)[:count]
-            found[name] = compared(timed(made, paths, args.repeats), count)
+        for name, paths in image_sets(args.images, args.count, Path(folder)).items():
+            found[name] = compared(timed(pipelines, paths, args.repeats), views, len(paths))
             for side, of in found[name].items():
                 each = 1000 * of['views'] / of['views_per_second']
                 figures = [str(of['views']), f'{of["views_per_second"]:.0f}', f'{each:.1f}', f'{of["ratio"]:.1f}x']
                 table.append([name, side, *figures])
             seconds[name], before = timed(parts(), paths, args.repeats), [0.0] * args.repeats
             for side, took in seconds[name].items():
-                more = statistics.median(1000 * (b - a) / count for a, b in zip(before, took, strict=True))
-                going.append([name, side, f'{more:.2f}', f'{1000 * statistics.median(took) / count:.2f}'])
+                more = statistics.median(1000 * (b - a) / len(paths) for a, b in zip(before, took, strict=True))
+                going.append([name, side, f'{more:.2f}', f'{1000 * statistics.median(took) / len(paths):.2f}'])
                 before = took
     print(f'\nWhere the time of an image goes\n\n{text_table(going)}')
     report('Views on one core', table, dict(sets=found, parts=seconds), args.json)
