@@ -89,3 +89,5 @@ def test_a_detector_trains_on_a_set_that_a_study_leads_it_to(tmp_path):
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert runner.iter == 2 and runner.model.roi_head.bbox_head.num_classes == 8
+    convolutions = [weight for weight in runner.model.parameters() if weight.ndim == 4]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in convolutions)

@@ -1,5 +1,6 @@
 """Hooks of pre-training and fine-tuning runs."""
 
+from .channels_last import ChannelsLast
 from .check_images import CheckImages
 from .check_weights import CheckWeights
 from .count_skipped import CountSkipped
@@ -19,6 +20,7 @@ from .watchdog import Watchdog
 from .write_report import WriteReport
 
 __all__ = [
+    'ChannelsLast',
     'CheckImages',
     'CheckWeights',
     'CountSkipped',
