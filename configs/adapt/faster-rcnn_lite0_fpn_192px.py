@@ -67,7 +67,7 @@ param_scheduler = [
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.05), clip_grad=dict(max_norm=10))
 
-# a third less time an iteration on a CPU
+# convolutions on a CPU prefer it
 custom_hooks = [dict(type='detco_mm.ChannelsLast')]
 default_hooks = dict(
     logger=dict(interval=20, log_metric_by_epoch=False),
