@@ -53,7 +53,9 @@ test_pipeline = [
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 loader = dict(batch_size=8, num_workers=0, persistent_workers=False)
-train_dataloader = dict(**loader, dataset=dict(pipeline=train_pipeline))
+# without end: MMEngine's loop waits 2 s after each pass, and 37 images are passed in 5 iterations
+train_dataloader = dict(
+    **loader, sampler=dict(type='InfiniteSampler'), dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(**loader, dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(**loader, dataset=dict(pipeline=test_pipeline))
 
