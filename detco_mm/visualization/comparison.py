@@ -24,16 +24,18 @@ def comparison_picture(panels: Panels, columns: int = 3) -> bytes:
     Raises:
         ValueError: if there is nothing to draw.
     """
-    panels = {title: values for title, values in panels.items() if values}
+    # characters that the width of a panel holds
+    panels = {textwrap.fill(title, 32): values for title, values in panels.items() if values}
     if not panels:
         raise ValueError('no results to draw: no evaluation is done yet')
     methods = list(dict.fromkeys(method for values in panels.values() for method in values))
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
+    # inches: beside the panels the names, above them the lines of the titles
+    width = 3.2 * columns + 0.08 * max(map(len, methods))
+    height = (0.7 + 0.2 * max(title.count('\n') + 1 for title in panels) + 0.34 * len(methods)) * rows
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(
-            rows, columns, figsize=(3.6 * columns, (0.9 + 0.34 * len(methods)) * rows), squeeze=False, sharey=True
-        )
+        figure, grid = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, sharey=True)
         for axes, (title, values) in zip(grid.flat, panels.items(), strict=False):
             for at, method in enumerate(methods):
                 found = values.get(method, [])
@@ -55,7 +57,7 @@ def comparison_picture(panels: Panels, columns: int = 3) -> bytes:
                 axes.annotate(
                     f'{mean:.1f}', (mean, at), (0, 6), textcoords='offset points', ha='center', fontsize=8, color=INK
                 )
-            axes.set_title(textwrap.fill(title, 32))  # characters that the width of a panel holds
+            axes.set_title(title)
             axes.set_ylim(len(methods) - 0.4, -0.7)
             axes.set_yticks(range(len(methods)), methods)
             axes.margins(x=0.15)
