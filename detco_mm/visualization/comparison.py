@@ -86,7 +86,8 @@ def course_picture(course: Mapping[str, Mapping[str, Sequence[Mapping[int, float
     columns = min(columns, len(course))
     rows = -(-len(course) // columns)
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(rows, columns, figsize=(4.6 * columns, 3.2 * rows), squeeze=False)
+        width = 4.6 * columns + 0.5 + 0.08 * max(map(len, methods))
+        figure, grid = plt.subplots(rows, columns, figsize=(width, 3.2 * rows), squeeze=False)
         for axes, (title, found) in zip(grid.flat, course.items(), strict=False):
             for method, seeds in found.items():
                 colour = RUN_COLOURS[min(methods.index(method), len(RUN_COLOURS) - 1)]
@@ -99,6 +100,8 @@ def course_picture(course: Mapping[str, Mapping[str, Sequence[Mapping[int, float
             axes.set_ylim(bottom=0)
         for axes in list(grid.flat)[len(course) :]:
             axes.remove()
-        grid.flat[0].legend()
+        # beside the panels, where it hides no line
+        names = grid.flat[0].get_legend_handles_labels()
+        grid[0, -1].legend(*names, loc='upper left', bbox_to_anchor=(1, 1))
         figure.tight_layout()
         return png(figure)
