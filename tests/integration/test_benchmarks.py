@@ -55,8 +55,8 @@ def test_contrast(tmp_path):
         'contrast', '--batch-sizes', '4', '--queue-len', '8192', '--device', 'cpu', out=tmp_path / 'contrast.json'
     )['sides']
     assert side['relative_deviation'] < 1e-6
-    # 12 terms of 4 x 8193 floats are 1.5 MiB, and autograd keeps several of each
-    assert side['extra_bytes']['plain'] > 2**21 > side['extra_bytes']['streaming'] >= 0
+    # 12 copies of a queue of 4 MiB, which autograd keeps, against what the products themselves take: 1 to 5 MiB, by CPU
+    assert side['extra_bytes']['plain'] > 4 * side['extra_bytes']['streaming'] >= 0
 
 
 def test_moving_average(tmp_path):
