@@ -86,6 +86,7 @@ def course_picture(course: Mapping[str, Mapping[str, Sequence[Mapping[int, float
     columns = min(columns, len(course))
     rows = -(-len(course) // columns)
     with plt.rc_context(STYLE):
+        # inches: beside the panels the legend
         width = 4.6 * columns + 0.5 + 0.08 * max(map(len, methods))
         figure, grid = plt.subplots(rows, columns, figsize=(width, 3.2 * rows), squeeze=False)
         for axes, (title, found) in zip(grid.flat, course.items(), strict=False):

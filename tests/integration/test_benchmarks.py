@@ -52,11 +52,13 @@ def test_hue_is_turned_as_mmcv_does_it_where_numpy_lets_it(shift, monkeypatch):
 @pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='resident memory is read as Linux gives it')
 def test_contrast(tmp_path):
     (side,) = run(
-        'contrast', '--batch-sizes', '4', '--queue-len', '8192', '--device', 'cpu', out=tmp_path / 'contrast.json'
+        'contrast', '--batch-sizes', '64', '--queue-len', '8192', '--device', 'cpu', out=tmp_path / 'contrast.json'
     )['sides']
     assert side['relative_deviation'] < 1e-6
-    # 12 copies of a queue of 4 MiB, which autograd keeps, against what the products themselves take: 1 to 5 MiB, by CPU
-    assert side['extra_bytes']['plain'] > 4 * side['extra_bytes']['streaming'] >= 0
+    # autograd keeps several of each term's logits, 24 MiB in all; buffers of libraries take 5 MiB on some CPUs
+    logits = 12 * 64 * 8193 * 4
+    assert side['extra_bytes']['plain'] > 2 * logits
+    assert 0 <= side['extra_bytes']['streaming'] < logits / 2
 
 
 def test_moving_average(tmp_path):
