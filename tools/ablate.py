@@ -135,6 +135,8 @@ if __name__ == '__main__':
         'seeds': ', '.join(map(str, args.seeds)),
         'pre-training': ', '.join(configs + go_on),
         'fine-tuning': ', '.join(finetune),
+        'settings over pre-training': ' '.join(args.cfg_options),
+        'settings over fine-tuning': ' '.join(args.finetune_options),
         'tested on': args.split if data_sets else 'the test set of the configs',
         'commit': commit(),
     }

@@ -83,7 +83,8 @@ if __name__ == '__main__':
         said = [verdict(found, title, margin=args.margin)]
         if args.middle:
             said.append(f'The second half alone: {verdict(found, title, margin=args.margin, start=MIDDLE)}')
-        facts = {name: Path(file).name for name, file in given.items() if file} | dict(tested_on=args.split)
+        facts = {name: Path(file).name for name, file in given.items() if file}
+        facts |= {'settings over fine-tuning': ' '.join(args.finetune_options), 'tested on': args.split}
         pages = write_outcome(found, work, 'verdict', 'Verdict', said, facts, START, course(study, work))
         write_atomically(work / 'verdict.txt', said[0] + '\n')
     print(pages[1].read_text(encoding='utf-8') + '\n' + '\n'.join(map(str, pages)) + '\n\n' + '\n'.join(said))

@@ -212,5 +212,8 @@ def test_a_whole_ablation_ends_with_a_table_and_is_not_repeated(tmp_path):
     results = from_csv((tmp_path / 'work/results.csv').read_text())
     assert {(r.method, r.seed) for r in results} == {('random init', 3), ('mocov2_r18', 3)}
     assert {'bbox_mAP', 'segm_mAP'} <= {r.metric for r in results}
+    # a table of a shortened training says so
+    page = (tmp_path / 'work/results.md').read_text()
+    assert 'train_cfg.max_epochs=1' in page and 'train_cfg.max_iters=2' in page
     again = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0 and again.stdout.count('done before') == 6
